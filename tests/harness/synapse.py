@@ -1,0 +1,398 @@
+"""A real Synapse for tests: a monolith on SQLite, or main and workers on PostgreSQL and Redis."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.harness.ports import free_ports
+from tests.harness.waiting import until
+
+SERVER_NAME = "acme.example"
+SECRET = "test-only-registration-secret"
+
+
+@dataclass(frozen=True)
+class Response:
+    """Status and JSON body of one request."""
+
+    status: int
+    body: Any
+    headers: dict[str, str]
+
+
+@dataclass
+class Client:
+    """A raw client-server API client: what a person's (or an attacker's) program can do."""
+
+    base_url: str
+    token: str | None = None
+    user_id: str = ""
+    device_id: str = ""
+    as_user: str | None = None
+    _counter: int = 0
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        headers: dict[str, str] | None = None,
+        timeout: float = 60,
+        **query: str,
+    ) -> Response:
+        """Send one request below the server's root; `body` bytes go as they are, the rest as JSON."""
+        if self.as_user is not None:
+            query.setdefault("user_id", self.as_user)
+        url = self.base_url + path + ("?" + urllib.parse.urlencode(query) if query else "")
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - loopback
+        request.add_header("Content-Type", "application/json")
+        if self.token:
+            request.add_header("Authorization", f"Bearer {self.token}")
+        for name, value in (headers or {}).items():
+            request.add_header(name, value)
+        try:
+            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - loopback
+                return _response(answer.status, answer.read(), dict(answer.headers))
+        except urllib.error.HTTPError as error:
+            with error:
+                return _response(error.code, error.read(), dict(error.headers))
+
+    def get(self, path: str, **query: str) -> Response:
+        """GET below /_matrix/client/v3."""
+        return self.request("GET", "/_matrix/client/v3" + path, **query)
+
+    def post(self, path: str, body: Any = None, **query: str) -> Response:
+        """POST below /_matrix/client/v3."""
+        return self.request("POST", "/_matrix/client/v3" + path, {} if body is None else body, **query)
+
+    def put(self, path: str, body: Any, **query: str) -> Response:
+        """PUT below /_matrix/client/v3."""
+        return self.request("PUT", "/_matrix/client/v3" + path, body, **query)
+
+    def send(self, room: str, content: Any, event_type: str = "m.room.message") -> Response:
+        """Send a message-like event with a fresh transaction id."""
+        self._counter += 1
+        txn = f"t{os.getpid()}-{id(self)}-{self._counter}"
+        return self.put(f"/rooms/{_q(room)}/send/{_q(event_type)}/{txn}", content)
+
+    def say(self, room: str, text: str) -> Response:
+        """Send a text message."""
+        return self.send(room, {"msgtype": "m.text", "body": text})
+
+    def state(self, room: str, event_type: str, content: Any, key: str = "") -> Response:
+        """Send a state event."""
+        return self.put(f"/rooms/{_q(room)}/state/{_q(event_type)}/{_q(key)}", content)
+
+    def upload(self, data: bytes, content_type: str, name: str = "file") -> Response:
+        """Upload media."""
+        return self.request(
+            "POST", "/_matrix/media/v3/upload", data, headers={"Content-Type": content_type}, filename=name
+        )
+
+    def create_room(self, **config: Any) -> Response:
+        """Create a room."""
+        return self.post("/createRoom", config)
+
+    def join(self, room: str) -> Response:
+        """Join a room."""
+        return self.post(f"/join/{_q(room)}")
+
+    def invite(self, room: str, user: str, **extra: Any) -> Response:
+        """Invite somebody."""
+        return self.post(f"/rooms/{_q(room)}/invite", {"user_id": user, **extra})
+
+    def messages(self, room: str, limit: int = 200) -> list[dict[str, Any]]:
+        """Return what this user can read of the room's timeline, oldest first."""
+        answer = self.get(f"/rooms/{_q(room)}/messages", dir="b", limit=str(limit))
+        assert answer.status == 200, answer
+        events: list[dict[str, Any]] = answer.body["chunk"]
+        return events[::-1]
+
+
+def _q(text: str) -> str:
+    return urllib.parse.quote(text, safe="")
+
+
+def _response(status: int, data: bytes, headers: dict[str, str]) -> Response:
+    try:
+        return Response(status, json.loads(data), headers)
+    except ValueError:
+        return Response(status, data, headers)
+
+
+@dataclass
+class AppService:
+    """One application-service registration of a bot."""
+
+    localpart: str
+    as_token: str
+    hs_token: str
+
+    def registration(self, server_name: str) -> dict[str, Any]:
+        """Return the registration file's content."""
+        regex = f"@{self.localpart}:{server_name}".replace(".", "\\.")
+        return {
+            "id": self.localpart,
+            "url": None,
+            "as_token": self.as_token,
+            "hs_token": self.hs_token,
+            "sender_localpart": self.localpart,
+            "rate_limited": False,
+            "namespaces": {"users": [{"exclusive": True, "regex": regex}], "rooms": [], "aliases": []},
+        }
+
+
+@dataclass
+class Homeserver:
+    """A Synapse below `folder`; nothing runs before `start()`.
+
+    Attributes:
+        folder: everything it writes.
+        modules: the ``modules:`` list of homeserver.yaml.
+        extra: merged over the generated configuration.
+        bots: localparts that get an application-service registration.
+        workers: number of generic workers (needs `database` and `redis`).
+        database: SQLAlchemy URL of PostgreSQL; None is SQLite.
+        redis: Redis URL.
+    """
+
+    folder: Path
+    modules: list[dict[str, Any]] = field(default_factory=list)
+    extra: dict[str, Any] = field(default_factory=dict)
+    bots: tuple[str, ...] = ()
+    workers: int = 0
+    database: str | None = None
+    redis: str | None = None
+    server_name: str = SERVER_NAME
+    _processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Choose ports and write the configuration."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        names = ["main", *(f"worker{n}" for n in range(1, self.workers + 1))]
+        ports = free_ports(2 * len(names) + 1)
+        self.ports = dict(zip(names, ports, strict=False))
+        self.metrics_ports = dict(zip(names, ports[len(names) :], strict=False))
+        self.replication_port = ports[-1]
+        self.app_services = {name: AppService(name, f"as-{name}", f"hs-{name}") for name in self.bots}
+        self.write()
+
+    @property
+    def base_url(self) -> str:
+        """URL of the main process."""
+        return self.url("main")
+
+    def url(self, process: str) -> str:
+        """URL of one process."""
+        return f"http://127.0.0.1:{self.ports[process]}"
+
+    def write(self) -> None:
+        """Write (again) every configuration file."""
+        for service in self.app_services.values():
+            (self.folder / f"{service.localpart}.yaml").write_text(
+                yaml.safe_dump(service.registration(self.server_name))
+            )
+        (self.folder / "log.yaml").write_text(yaml.safe_dump(_log_config(self.folder / "homeserver.log")))
+        (self.folder / "homeserver.yaml").write_text(yaml.safe_dump(self._config() | self.extra))
+        for name in self.ports:
+            if name != "main":
+                (self.folder / f"{name}-log.yaml").write_text(yaml.safe_dump(_log_config(self.folder / f"{name}.log")))
+                (self.folder / f"{name}.yaml").write_text(yaml.safe_dump(self._worker_config(name)))
+
+    def _config(self) -> dict[str, Any]:
+        listeners: list[dict[str, Any]] = [self._listener("main"), self._metrics("main")]
+        config: dict[str, Any] = {
+            "server_name": self.server_name,
+            "pid_file": str(self.folder / "main.pid"),
+            "report_stats": False,
+            "public_baseurl": self.base_url + "/",
+            "listeners": listeners,
+            "database": self._database(),
+            "log_config": str(self.folder / "log.yaml"),
+            "media_store_path": str(self.folder / "media"),
+            "signing_key_path": str(self.folder / "signing.key"),
+            "trusted_key_servers": [],
+            "suppress_key_server_warning": True,
+            "registration_shared_secret": SECRET,
+            "enable_metrics": True,
+            "macaroon_secret_key": "test-only",
+            "form_secret": "test-only",
+            "default_room_version": "11",
+            "federation_domain_whitelist": [],
+            "encryption_enabled_by_default_for_room_type": "off",
+            "redaction_retention_period": None,
+            "url_preview_enabled": False,
+            "modules": self.modules,
+            "app_service_config_files": [str(self.folder / f"{n}.yaml") for n in self.app_services],
+            "rc_message": _FAST,
+            "rc_login": {"address": _FAST, "account": _FAST, "failed_attempts": _FAST},
+            "rc_joins": {"local": _FAST, "remote": _FAST},
+            "rc_joins_per_room": _FAST,
+            "rc_registration": _FAST,
+            "rc_invites": {"per_room": _FAST, "per_user": _FAST, "per_issuer": _FAST},
+            "rc_media_create": _FAST,
+            "rc_room_creation": _FAST,
+            "rc_admin_redaction": _FAST,
+        }
+        if self.workers:
+            redis = urllib.parse.urlparse(self.redis or "")
+            config["redis"] = {"enabled": True, "host": redis.hostname, "port": redis.port}
+            config["instance_map"] = {"main": {"host": "127.0.0.1", "port": self.replication_port}}
+            config["run_background_tasks_on"] = "worker1"
+            listeners.append(
+                {
+                    "port": self.replication_port,
+                    "bind_addresses": ["127.0.0.1"],
+                    "type": "http",
+                    "resources": [{"names": ["replication"]}],
+                }
+            )
+        return config
+
+    def _database(self) -> dict[str, Any]:
+        if self.database is None:
+            return {"name": "sqlite3", "args": {"database": str(self.folder / "homeserver.db")}}
+        url = urllib.parse.urlparse(self.database)
+        return {
+            "name": "psycopg2",
+            "args": {
+                "host": url.hostname,
+                "port": url.port,
+                "user": url.username,
+                "database": url.path.lstrip("/"),
+                "cp_min": 2,
+                "cp_max": 6,
+            },
+        }
+
+    def _listener(self, name: str) -> dict[str, Any]:
+        return {
+            "port": self.ports[name],
+            "bind_addresses": ["127.0.0.1"],
+            "type": "http",
+            "resources": [{"names": ["client", "media", "health"] if name == "main" else ["client", "health"]}],
+        }
+
+    def _metrics(self, name: str) -> dict[str, Any]:
+        return {"port": self.metrics_ports[name], "bind_addresses": ["127.0.0.1"], "type": "metrics"}
+
+    def _worker_config(self, name: str) -> dict[str, Any]:
+        return {
+            "worker_app": "synapse.app.generic_worker",
+            "worker_name": name,
+            "worker_log_config": str(self.folder / f"{name}-log.yaml"),
+            "worker_listeners": [self._listener(name), self._metrics(name)],
+        }
+
+    def start(self, *, within: float = 90) -> None:
+        """Start every process and wait until each answers /health."""
+        environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+        if not (self.folder / "signing.key").exists():
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-m",
+                    "synapse.app.homeserver",
+                    "-c",
+                    str(self.folder / "homeserver.yaml"),
+                    "--generate-keys",
+                ],
+                check=True,
+                capture_output=True,
+                env=environment,
+            )
+        for name in self.ports:
+            self.start_process(name, environment)
+            until(lambda name=name: self._healthy(name), f"Synapse {name} is healthy", within=within)
+
+    def start_process(self, name: str, environment: dict[str, str] | None = None) -> None:
+        """Start one process without waiting for it."""
+        app = "homeserver" if name == "main" else "generic_worker"
+        command = [sys.executable, "-m", f"synapse.app.{app}", "-c", str(self.folder / "homeserver.yaml")]
+        if name != "main":
+            command += ["-c", str(self.folder / f"{name}.yaml")]
+        with (self.folder / f"{name}.out").open("ab") as output:
+            self._processes[name] = subprocess.Popen(
+                command, stdout=output, stderr=output, cwd=self.folder, env=environment
+            )
+
+    def _healthy(self, name: str) -> bool:
+        code = self._processes[name].poll()
+        assert code is None, f"Synapse {name} ended with {code}: {(self.folder / f'{name}.out').read_text()[-4000:]}"
+        try:
+            return Client(self.url(name)).request("GET", "/health", timeout=2).status == 200
+        except OSError:
+            return False
+
+    def kill(self, name: str = "main") -> None:
+        """SIGKILL one process."""
+        self._processes[name].send_signal(signal.SIGKILL)
+        self._processes.pop(name).wait()
+
+    def stop(self) -> None:
+        """End every process that `start` began."""
+        for process in self._processes.values():
+            process.terminate()
+        for process in self._processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._processes.clear()
+
+    def log(self) -> str:
+        """Return the log of the main process."""
+        return (self.folder / "homeserver.log").read_text()
+
+    def user(self, localpart: str, *, admin: bool = False, process: str = "main") -> Client:
+        """Register a person by shared secret (no directory) and return a logged-on client."""
+        plain = Client(self.base_url)
+        nonce = plain.request("GET", "/_synapse/admin/v1/register").body["nonce"]
+        password = f"{localpart}-password"
+        parts = [nonce, localpart, password, "admin" if admin else "notadmin"]
+        mac = hmac.new(SECRET.encode(), "\0".join(parts).encode(), hashlib.sha1).hexdigest()
+        body = {"nonce": nonce, "username": localpart, "password": password, "admin": admin, "mac": mac}
+        answer = plain.request("POST", "/_synapse/admin/v1/register", body)
+        assert answer.status == 200, answer
+        return Client(self.url(process), answer.body["access_token"], answer.body["user_id"], answer.body["device_id"])
+
+    def bot(self, localpart: str, *, process: str = "main") -> Client:
+        """Return a client that acts as a bot with its as_token; registers the bot's user if needed."""
+        service = self.app_services[localpart]
+        plain = Client(self.base_url, service.as_token)
+        plain.request(
+            "POST", "/_matrix/client/v3/register", {"type": "m.login.application_service", "username": localpart}
+        )
+        user_id = f"@{localpart}:{self.server_name}"
+        return Client(self.url(process), service.as_token, user_id, as_user=user_id)
+
+
+_FAST = {"per_second": 10000, "burst_count": 10000}
+
+
+def _log_config(path: Path) -> dict[str, Any]:
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"precise": {"format": "%(asctime)s %(name)s %(levelname)s %(request)s %(message)s"}},
+        "handlers": {"file": {"class": "logging.FileHandler", "filename": str(path), "formatter": "precise"}},
+        "root": {"level": "INFO", "handlers": ["file"]},
+        "loggers": {"synapse.storage.SQL": {"level": "INFO"}},
+    }
