@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from charter.policy.values import (
+    ALL_DAY,
+    EVERY_DAY,
     Days,
     Duration,
     HoursWindow,
+    Integer,
     Network,
     Quota,
     Rate,
@@ -22,6 +25,7 @@ from charter.policy.values import (
     Size,
     TimeZoneName,
     Until,
+    parse_integer,
 )
 
 RoomKind = Literal["direct", "private", "public", "external"]
@@ -73,8 +77,8 @@ class Group(Model):
 class During(Model):
     """A recurring window of time; a window over midnight wraps into the next day."""
 
-    days: Days = Field("mon-sun", description="Days of the week: `mon-fri`, `sat,sun`, `mon`.")
-    hours: HoursWindow = Field("00:00-24:00", description="From and until, `07:00-20:00`; the end is not included.")
+    days: Days = Field(EVERY_DAY, description="Days of the week: `mon-fri`, `sat,sun`, `mon`.")
+    hours: HoursWindow = Field(ALL_DAY, description="From and until, `07:00-20:00`; the end is not included.")
     timezone: TimeZoneName | None = Field(None, description="IANA time zone; default: the organisation's.")
 
 
@@ -111,7 +115,7 @@ class Limit(Rule):
     invites: Rate | None = Field(None, description="Invitations, e.g. `20/h`.")
     rooms: Rate | None = Field(None, description="Rooms created, e.g. `10/day`.")
     call_minutes: Quota | None = Field(None, description="Minutes of calls, e.g. `120/day`.")
-    concurrent_calls: int | None = Field(None, ge=0, description="Calls at the same time.")
+    concurrent_calls: Integer | None = Field(None, ge=0, description="Calls at the same time.")
 
 
 class Barrier(Rule):
@@ -133,7 +137,7 @@ class DirectoryProfile(Model):
 class DirectoryPolicy(Model):
     """How old the directory snapshot may be, and what then."""
 
-    max_age: Duration = Field("24h", validate_default=True, description="Oldest acceptable snapshot. Default `24h`.")
+    max_age: Duration = Field(86_400,  description="Oldest acceptable snapshot. Default `24h`.")
     then: Literal["alert", "no_logon", "close"] = Field("no_logon", description="What happens when it is older. Default `no_logon`.")
     profile: DirectoryProfile | None = Field(None, description="Profile fields taken from the directory.")
 
@@ -141,9 +145,9 @@ class DirectoryPolicy(Model):
 class SessionKinds(Model):
     """How many sessions of each kind of client."""
 
-    web: int | None = Field(None, ge=0, description="Browser sessions.")
-    desktop: int | None = Field(None, ge=0, description="Desktop sessions.")
-    mobile: int | None = Field(None, ge=0, description="Telephone and tablet sessions.")
+    web: Integer | None = Field(None, ge=0, description="Browser sessions.")
+    desktop: Integer | None = Field(None, ge=0, description="Desktop sessions.")
+    mobile: Integer | None = Field(None, ge=0, description="Telephone and tablet sessions.")
 
 
 class SessionRule(Rule):
@@ -153,7 +157,7 @@ class SessionRule(Rule):
     except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
     lifetime: Duration | None = Field(None, description="Absolute life of a log-on, e.g. `10h`.")
     ends_when_away: Duration | None = Field(None, description="A session without any request for so long ends; at least `1m`.")
-    max_sessions: int | None = Field(None, ge=1, description="Sessions at the same time.")
+    max_sessions: Integer | None = Field(None, ge=1, description="Sessions at the same time.")
     overflow: Literal["end_oldest", "refuse_newest"] | None = Field(None, description="What happens above `max_sessions`.")
     hours: HoursWindow | None = Field(None, description="Log-on only during these hours.")
     networks: tuple[Network, ...] | None = Field(None, description="Log-on only from these networks (CIDR).")
@@ -165,7 +169,7 @@ class Membership(Rule):
 
     group: Identifier = Field(description="The policy group.")
     room: str = Field(pattern=r"^[#!].+", description="Room alias or id.")
-    power_level: int = Field(0, description="Power level of the members. Default 0.")
+    power_level: Integer = Field(0, description="Power level of the members. Default 0.")
     except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs left alone.")
 
 
@@ -211,7 +215,7 @@ class Journal(Model):
 
     encryption: Literal["forbidden", "journaled"] = Field("forbidden", description="Encrypted rooms: forbidden, or only with the scribe inside. Default `forbidden`.")
     on_failure: Literal["block", "alert"] = Field("alert", description="When the journal cannot keep up: block new messages or only sound the alarm. Default `alert`.")
-    max_lag: Duration = Field("60s", validate_default=True, description="How far the journal may fall behind. Default `60s`.")
+    max_lag: Duration = Field(60,  description="How far the journal may fall behind. Default `60s`.")
     layout: Literal["rooms", "threads", "digest"] = Field("rooms", description="How the journal room shows conversations. Default `rooms`.")
     keep: tuple[Keep, ...] = Field((), description="Retention by people; of several the longest.")
 
@@ -234,7 +238,7 @@ class GatewayGrant(Rule):
     carry: tuple[Literal["text", "edit", "delete", "reaction", "file", "call"], ...] = Field(("text",), description="What may cross. Default `[text]`.")
     directions: tuple[Literal["in", "out"], ...] = Field(("in", "out"), description="Directions. Default both.")
     rate: Rate | None = Field(None, description="Messages, e.g. `60/h`.")
-    approvals: int = Field(0, ge=0, le=9, description="How many approvers each message needs. Default 0.")
+    approvals: Integer = Field(0, ge=0, le=9, description="How many approvers each message needs. Default 0.")
     during: During | None = Field(None, description="When the grant applies; left out: always.")
 
 
@@ -282,7 +286,7 @@ class Refusals(Model):
 class Policy(Model):
     """A whole policy, merged from every file of its directory."""
 
-    version: Literal[1] = Field(description="Version of the language; 1.")
+    version: Annotated[Literal[1], BeforeValidator(parse_integer)] = Field(description="Version of the language; 1.")
     organisation: Organisation = Field(description="Who the policy belongs to.")
     groups: dict[Identifier, Group] = Field(default_factory=dict, description="Named sets of people.")
     grants: tuple[Grant, ...] = Field((), description="Who may use what; default deny.")
