@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 import json
@@ -14,12 +15,15 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from tests.harness.ports import free_ports
 from tests.harness.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 SERVER_NAME = "acme.example"
 SECRET = "test-only-registration-secret"
@@ -52,13 +56,14 @@ class Client:
         body: Any = None,
         *,
         headers: dict[str, str] | None = None,
-        timeout: float = 60,
-        **query: str,
+        within: float = 60,
+        query: Mapping[str, str] | None = None,
     ) -> Response:
         """Send one request below the server's root; `body` bytes go as they are, the rest as JSON."""
+        asked = dict(query or {})
         if self.as_user is not None:
-            query.setdefault("user_id", self.as_user)
-        url = self.base_url + path + ("?" + urllib.parse.urlencode(query) if query else "")
+            asked.setdefault("user_id", self.as_user)
+        url = self.base_url + path + ("?" + urllib.parse.urlencode(asked) if asked else "")
         data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         request = urllib.request.Request(url, data=data, method=method)  # noqa: S310 - loopback
         request.add_header("Content-Type", "application/json")
@@ -67,7 +72,7 @@ class Client:
         for name, value in (headers or {}).items():
             request.add_header(name, value)
         try:
-            with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 - loopback
+            with urllib.request.urlopen(request, timeout=within) as answer:  # noqa: S310 - loopback
                 return _response(answer.status, answer.read(), dict(answer.headers))
         except urllib.error.HTTPError as error:
             with error:
@@ -75,15 +80,15 @@ class Client:
 
     def get(self, path: str, **query: str) -> Response:
         """GET below /_matrix/client/v3."""
-        return self.request("GET", "/_matrix/client/v3" + path, **query)
+        return self.request("GET", "/_matrix/client/v3" + path, query=query)
 
     def post(self, path: str, body: Any = None, **query: str) -> Response:
         """POST below /_matrix/client/v3."""
-        return self.request("POST", "/_matrix/client/v3" + path, {} if body is None else body, **query)
+        return self.request("POST", "/_matrix/client/v3" + path, {} if body is None else body, query=query)
 
     def put(self, path: str, body: Any, **query: str) -> Response:
         """PUT below /_matrix/client/v3."""
-        return self.request("PUT", "/_matrix/client/v3" + path, body, **query)
+        return self.request("PUT", "/_matrix/client/v3" + path, body, query=query)
 
     def send(self, room: str, content: Any, event_type: str = "m.room.message") -> Response:
         """Send a message-like event with a fresh transaction id."""
@@ -102,7 +107,7 @@ class Client:
     def upload(self, data: bytes, content_type: str, name: str = "file") -> Response:
         """Upload media."""
         return self.request(
-            "POST", "/_matrix/media/v3/upload", data, headers={"Content-Type": content_type}, filename=name
+            "POST", "/_matrix/media/v3/upload", data, headers={"Content-Type": content_type}, query={"filename": name}
         )
 
     def create_room(self, **config: Any) -> Response:
@@ -319,7 +324,7 @@ class Homeserver:
             )
         for name in self.ports:
             self.start_process(name, environment)
-            until(lambda name=name: self._healthy(name), f"Synapse {name} is healthy", within=within)
+            until(functools.partial(self._healthy, name), f"Synapse {name} is healthy", within=within)
 
     def start_process(self, name: str, environment: dict[str, str] | None = None) -> None:
         """Start one process without waiting for it."""
@@ -336,7 +341,7 @@ class Homeserver:
         code = self._processes[name].poll()
         assert code is None, f"Synapse {name} ended with {code}: {(self.folder / f'{name}.out').read_text()[-4000:]}"
         try:
-            return Client(self.url(name)).request("GET", "/health", timeout=2).status == 200
+            return Client(self.url(name)).request("GET", "/health", within=2).status == 200
         except OSError:
             return False
 
