@@ -1,0 +1,217 @@
+"""Which policy this process judges by: polled, verified, compiled in a thread, swapped as one reference.
+
+Owner of ``charter_bundle``. A bundle becomes active only after its signature, its content and its compilation held;
+until then, and whenever one of them fails, the last good stays. At start the newest row that verifies is taken, so the
+last good survives restarts. Readers take :attr:`Policies.active` once per judgement and never see a half-made state.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prometheus_client import Gauge
+
+from charter.directory import DirectorySnapshot
+from synapse_modules._schema import at_startup
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from synapse.module_api import ModuleApi
+    from synapse.storage.database import LoggingTransaction
+
+    from charter.bundle import Bundle
+    from charter.judge import Compiled
+    from charter.policy.policy_set import PolicySet
+    from synapse_modules._outbox import Outbox
+
+logger = logging.getLogger(__name__)
+
+SEQUENCE = Gauge("charter_policy_sequence", "Sequence number of the policy this process judges by; 0 without one")
+APPLIED_AT = Gauge("charter_policy_applied_at_seconds", "When the policy this process judges by was applied")
+
+_NOBODY = DirectorySnapshot({}, 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Active:
+    """A policy in force.
+
+    Attributes:
+        bundle: as signed.
+        policy_set: its content.
+        compiled: the content with the directory snapshot, ready to judge.
+        snapshot: the directory it was compiled with; None before the first one.
+        applied_at: POSIX seconds at which it was stored.
+    """
+
+    bundle: Bundle
+    policy_set: PolicySet
+    compiled: Compiled
+    snapshot: DirectorySnapshot | None
+    applied_at: float
+
+
+def open_bundle(text: str | bytes, keys: Mapping[str, str]) -> tuple[Bundle, PolicySet]:
+    """Parse and verify a bundle.
+
+    Raises:
+        charter.errors.CharterError: with a reason in words; nothing of a bundle that fails is used.
+    """
+    from charter.bundle import Bundle, verify  # noqa: PLC0415 - see runtime start-up order
+
+    bundle = Bundle.from_json(text)
+    return bundle, verify(bundle, keys)
+
+
+class Policies:
+    """Keeps the active policy of this process in step with the table and the directory."""
+
+    def __init__(self, api: ModuleApi, outbox: Outbox, *, keys: Mapping[str, str], bots: frozenset[str]) -> None:
+        self.active: Active | None = None
+        self.snapshot: DirectorySnapshot | None = None
+        self._api = api
+        self._outbox = outbox
+        self._keys = keys
+        self._bots = bots
+        self._rejected: tuple[int, str] | None = None
+        self._listeners: list[Callable[[Active], None]] = []
+        self._compiling = False
+
+    def on_swap(self, listener: Callable[[Active], None]) -> None:
+        """Call `listener` on the reactor thread after each swap; at once if there is a policy already."""
+        self._listeners.append(listener)
+        if self.active is not None:
+            listener(self.active)
+
+    def load_at_start(self) -> None:
+        """Take the newest stored bundle that verifies; blocks, only while the process starts."""
+        for sequence, text, applied_at in at_startup(self._api, "charter_bundles", _stored):
+            try:
+                bundle, policy_set = open_bundle(text, self._keys)
+                self._swap(self._compile(bundle, policy_set, self.snapshot, applied_at))
+            except Exception:
+                logger.exception("stored policy %s is not usable; trying the one before", sequence)
+            else:
+                return
+
+    def set_snapshot(self, snapshot: DirectorySnapshot) -> None:
+        """Use another directory snapshot; the policy is recompiled in a thread and swapped soon after."""
+        self.snapshot = snapshot
+        if self.active is not None:
+            self._api.run_as_background_process("charter_recompile", self._recompile)
+
+    def set_snapshot_at_start(self, snapshot: DirectorySnapshot) -> None:
+        """Use a snapshot and recompile at once; blocks, only while the process starts."""
+        self.snapshot = snapshot
+        if self.active is not None:
+            active = self.active
+            self._swap(self._compile(active.bundle, active.policy_set, snapshot, active.applied_at))
+
+    async def poll(self) -> None:
+        """Look for another bundle; one indexed query when there is none."""
+        head = await self._api.run_db_interaction("charter_bundle_head", head_of)
+        current = None if self.active is None else (self.active.bundle.sequence, self.active.bundle.digest)
+        if head is None or head in (current, self._rejected):
+            return
+        await self.take(head)
+
+    async def take(self, head: tuple[int, str]) -> None:
+        """Load, verify, compile and swap the bundle of `head`; on failure keep the last good and record why."""
+        row = await self._api.run_db_interaction("charter_bundle_row", row_of, head[0])
+        if row is None:
+            return
+        text, applied_at = row
+        try:
+            bundle, policy_set = await self._api.defer_to_thread(open_bundle, text, self._keys)
+            await self._compile_and_swap(bundle, policy_set, applied_at)
+        except Exception as error:
+            self._rejected = head
+            logger.exception("stored policy %s is not usable; the last good one stays", head[0])
+            reason = str(error) or type(error).__name__
+            self._outbox.put_soon("policy-refused", body={"reason": reason, "key_id": None, "sequence": head[0]})
+        else:
+            self._rejected = None
+
+    async def _recompile(self) -> None:
+        if self._compiling:
+            return  # the running compilation notices the newer snapshot when it ends
+        active = self.active
+        if active is not None:
+            await self._compile_and_swap(active.bundle, active.policy_set, active.applied_at)
+
+    async def _compile_and_swap(self, bundle: Bundle, policy_set: PolicySet, applied_at: float) -> None:
+        self._compiling = True
+        try:
+            while True:
+                snapshot = self.snapshot
+                compiled = await self._api.defer_to_thread(self._compile, bundle, policy_set, snapshot, applied_at)
+                newer = self.active
+                if newer is not None and newer.bundle.sequence > bundle.sequence:
+                    bundle, policy_set, applied_at = newer.bundle, newer.policy_set, newer.applied_at
+                    if newer.snapshot is self.snapshot:
+                        return
+                    continue
+                self._swap(compiled)
+                if snapshot is self.snapshot:
+                    return
+        finally:
+            self._compiling = False
+
+    def _compile(
+        self, bundle: Bundle, policy_set: PolicySet, snapshot: DirectorySnapshot | None, applied_at: float
+    ) -> Active:
+        from charter.judge import compile_policy  # noqa: PLC0415 - see runtime start-up order
+
+        compiled = compile_policy(policy_set, snapshot or _NOBODY, bots=self._bots)
+        return Active(bundle, policy_set, compiled, snapshot, applied_at)
+
+    def _swap(self, active: Active) -> None:
+        self.active = active
+        SEQUENCE.set(active.bundle.sequence)
+        APPLIED_AT.set(active.applied_at)
+        logger.info("judging by policy %s, sequence %s", active.bundle.digest, active.bundle.sequence)
+        for listener in self._listeners:
+            try:
+                listener(active)
+            except Exception:
+                logger.exception("a listener to policy changes failed")
+
+
+def head_of(txn: LoggingTransaction) -> tuple[int, str] | None:
+    """Return sequence and digest of the newest stored bundle."""
+    txn.execute("SELECT sequence, digest FROM charter_bundle ORDER BY sequence DESC LIMIT 1")
+    row = txn.fetchone()
+    return None if row is None else (int(row[0]), str(row[1]))
+
+
+def row_of(txn: LoggingTransaction, sequence: int) -> tuple[str, float] | None:
+    """Return JSON and time (POSIX seconds) of a stored bundle."""
+    txn.execute("SELECT bundle, applied_at FROM charter_bundle WHERE sequence = ?", (sequence,))
+    row = txn.fetchone()
+    return None if row is None else (str(row[0]), row[1] / 1000)
+
+
+def store(txn: LoggingTransaction, bundle: Bundle, text: str) -> bool:
+    """Append a bundle if it follows the newest; of two at once exactly one is stored.
+
+    The update of the lock row makes a concurrent writer wait and then start over (Synapse retries on a
+    serialisation failure), so that it sees this bundle.
+    """
+    txn.execute("UPDATE charter_notes SET value = ? WHERE name = 'bundle-lock'", (str(bundle.sequence),))
+    sequence, digest = head_of(txn) or (0, "")
+    if bundle.sequence <= sequence or (bundle.previous or "") != digest:
+        return False
+    txn.execute(
+        "INSERT INTO charter_bundle (sequence, digest, stage, bundle, applied_at) VALUES (?, ?, ?, ?, ?)",
+        (bundle.sequence, bundle.digest, bundle.stage, text, int(time.time() * 1000)),
+    )
+    return True
+
+
+def _stored(txn: LoggingTransaction) -> list[tuple[int, str, float]]:
+    txn.execute("SELECT sequence, bundle, applied_at FROM charter_bundle ORDER BY sequence DESC LIMIT 20")
+    return [(int(row[0]), str(row[1]), row[2] / 1000) for row in txn.fetchall()]
