@@ -1,0 +1,122 @@
+"""Several files as one document: lists are joined, mappings merged, nothing is overridden."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from charter.policy.diagnostics import Diagnostic, Span
+from charter.policy.source import Document, Mapping, Node, Scalar, Sequence, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from charter.policy.diagnostics import Severity
+    from charter.policy.shape import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A whole policy directory.
+
+    Attributes:
+        root: the merged tree, or None if there is nothing to judge.
+        sources: file -> its lines.
+        diagnostics: what reading and merging found.
+    """
+
+    root: Mapping | None
+    sources: dict[str, Source]
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+
+    def diagnostic(
+        self,
+        code: str,
+        span: Span,
+        message: str,
+        help_: str = "",
+        *,
+        severity: Severity = "error",
+        related: tuple[tuple[Span, str], ...] = (),
+    ) -> Diagnostic:
+        """Return a finding at a span of any of the files."""
+        return self.sources[span.file].diagnostic(code, span, message, help_, severity=severity, related=related)
+
+    def node(self, path: Path) -> Node | None:
+        """Return the node at a path, or None."""
+        current: Node | None = self.root
+        for step in path:
+            if isinstance(current, Mapping):
+                current = current.values.get(str(step))
+            elif isinstance(current, Sequence) and isinstance(step, int) and step < len(current.items):
+                current = current.items[step]
+            else:
+                return None
+        return current
+
+    def span(self, path: Path) -> Span:
+        """Return where the value at a path stands, or its nearest ancestor that stands anywhere."""
+        for end in range(len(path), -1, -1):
+            node = self.node(path[:end])
+            if node is not None:
+                return node.span
+        return next(iter(self.sources.values())).span(0, 0, 0, 1)
+
+    def key_span(self, path: Path) -> Span:
+        """Return where the key that ends a path stands; for an item of a list, the item."""
+        parent = self.node(path[:-1])
+        key = parent.keys.get(str(path[-1])) if isinstance(parent, Mapping) else None
+        return key.span if key else self.span(path)
+
+
+def merge(documents: Iterable[Document]) -> Merged:
+    """Merge files in the order given."""
+    merged = Merged(None, {}, [])
+    root: Mapping | None = None
+    for document in documents:
+        merged.sources[document.source.file] = document.source
+        merged.diagnostics.extend(document.diagnostics)
+        if document.root is None:
+            continue
+        if root is None:
+            root = Mapping(document.root.span)
+        _merge_mapping(root, document.root, (), merged)
+    return Merged(root, merged.sources, merged.diagnostics)
+
+
+def _merge_mapping(into: Mapping, more: Mapping, path: Path, merged: Merged) -> None:
+    for name, value in more.values.items():
+        here = (*path, name)
+        key = more.keys[name]
+        if name not in into.values:
+            into.keys[name] = key
+            into.values[name] = _copy(value)
+        else:
+            _merge_value(into, name, value, key, here, merged)
+
+
+def _merge_value(into: Mapping, name: str, value: Node, key: Scalar, path: Path, merged: Merged) -> None:  # noqa: PLR0913 - one step of the recursion
+    there = into.values[name]
+    first = ((into.keys[name].span, "first here"),)
+    if path[0] == "groups" and len(path) > 1:
+        message = f"the group `{name}` is defined twice"
+        merged.diagnostics.append(merged.diagnostic("duplicate-id", key.span, message, f"first at {first[0][0]}; give one of them another id", related=first))
+    elif isinstance(there, Mapping) and isinstance(value, Mapping):
+        _merge_mapping(there, value, path, merged)
+    elif isinstance(there, Sequence) and isinstance(value, Sequence):
+        there.items.extend(value.items)
+    elif path == ("version",) and isinstance(there, Scalar) and isinstance(value, Scalar) and there.text == value.text:
+        return
+    else:
+        dotted = ".".join(map(str, path))
+        help_ = f"first at {first[0][0]}; keep one of them"
+        merged.diagnostics.append(merged.diagnostic("defined-twice", key.span, f"`{dotted}` is defined in two files", help_, related=first))
+
+
+def _copy(node: Node) -> Node:
+    """Copy the containers that merging changes: files' own trees stay as they were read."""
+    if isinstance(node, Mapping):
+        return Mapping(node.span, {name: _copy(value) for name, value in node.values.items()}, dict(node.keys))
+    if isinstance(node, Sequence):
+        return Sequence(node.span, list(node.items))
+    return node
