@@ -1,0 +1,52 @@
+"""Every diagnostic code with what it means; the one list that the manual, SARIF and the tests walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from charter.policy.diagnostics import Severity
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A kind of finding.
+
+    Attributes:
+        severity: an error keeps the policy from being used.
+        summary: what is wrong and why it matters, one or two sentences.
+    """
+
+    severity: Severity
+    summary: str
+
+
+CODES: Final[Mapping[str, Code]] = {
+    # Reading
+    "no-policy": Code("error", "The directory holds no policy file."),
+    "unreadable-file": Code("error", "A policy file cannot be opened."),
+    "too-large": Code("error", "A file, or the number of files, is beyond what a policy may have."),
+    "not-utf8": Code("error", "A file is not UTF-8 text."),
+    "bad-character": Code("error", "A character that YAML does not allow, such as a control character."),
+    "yaml-syntax": Code("error", "The file is not YAML; what follows in this file could not be read."),
+    "yaml-alias": Code("error", "Anchors, aliases and merge keys are refused: a policy means what it looks like."),
+    "yaml-tag": Code("error", "YAML tags are refused: values are read as they stand."),
+    "several-documents": Code("error", "A file holds more than one YAML document."),
+    "too-deep": Code("error", "Lists and mappings are nested more deeply than any policy needs."),
+    "empty-file": Code("error", "A policy file says nothing; an emptied file could otherwise silently drop rules."),
+    "empty-value": Code("error", "A key has no value, or `null`; it is not guessed what was meant."),
+    "bad-key": Code("error", "A key is not a single word."),
+    "duplicate-key": Code("error", "A key stands twice in one mapping; YAML would silently keep the last."),
+    "defined-twice": Code("error", "Two files define the same single value."),
+    # Shape
+    "missing-key": Code("error", "A required key is missing."),
+    "unknown-key": Code("error", "A key that the language does not know."),
+    "wrong-type": Code("error", "A list, a mapping or a single value stands where something else is expected."),
+    "bad-value": Code("error", "A value that its key does not take."),
+    "bad-id": Code("error", "An id with characters that ids do not have."),
+    "bad-feature": Code("error", "Not written as a feature or a wildcard of features."),
+    "duplicate-id": Code("error", "An id is used twice; refusals and records name rules by id."),
+}
