@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 SEQUENCE = Gauge("charter_policy_sequence", "Sequence number of the policy this process judges by; 0 without one")
 APPLIED_AT = Gauge("charter_policy_applied_at_seconds", "When the policy this process judges by was applied")
 
+Head = tuple[int, str, str]
+"""Sequence, digest and stage of a stored bundle."""
+
 _NOBODY = DirectorySnapshot({}, 0.0)
 
 
@@ -77,7 +80,7 @@ class Policies:
         self._outbox = outbox
         self._keys = keys
         self._bots = bots
-        self._rejected: tuple[int, str] | None = None
+        self._rejected: Head | None = None
         self._listeners: list[Callable[[Active], None]] = []
         self._compiling = False
 
@@ -114,12 +117,24 @@ class Policies:
     async def poll(self) -> None:
         """Look for another bundle; one indexed query when there is none."""
         head = await self._api.run_db_interaction("charter_bundle_head", head_of)
-        current = None if self.active is None else (self.active.bundle.sequence, self.active.bundle.digest)
-        if head is None or head in (current, self._rejected):
+        if head is None or head == self._rejected or self._judging_by(head):
             return
         await self.take(head)
 
-    async def take(self, head: tuple[int, str]) -> None:
+    def _judging_by(self, head: Head) -> bool:
+        active = self.active
+        return active is not None and head == (active.bundle.sequence, active.bundle.digest, active.bundle.stage)
+
+    def examine(self, text: bytes) -> Active:
+        """Open a bundle and compile it with the present directory, without using it; for a thread.
+
+        Raises:
+            Exception: whatever is wrong with it, in words.
+        """
+        bundle, policy_set = open_bundle(text, self._keys)
+        return self._compile(bundle, policy_set, self.snapshot, time.time())
+
+    async def take(self, head: Head) -> None:
         """Load, verify, compile and swap the bundle of `head`; on failure keep the last good and record why."""
         row = await self._api.run_db_interaction("charter_bundle_row", row_of, head[0])
         if row is None:
@@ -181,11 +196,11 @@ class Policies:
                 logger.exception("a listener to policy changes failed")
 
 
-def head_of(txn: LoggingTransaction) -> tuple[int, str] | None:
-    """Return sequence and digest of the newest stored bundle."""
-    txn.execute("SELECT sequence, digest FROM charter_bundle ORDER BY sequence DESC LIMIT 1")
+def head_of(txn: LoggingTransaction) -> Head | None:
+    """Return sequence, digest and stage of the newest stored bundle."""
+    txn.execute("SELECT sequence, digest, stage FROM charter_bundle ORDER BY sequence DESC LIMIT 1")
     row = txn.fetchone()
-    return None if row is None else (int(row[0]), str(row[1]))
+    return None if row is None else (int(row[0]), str(row[1]), str(row[2]))
 
 
 def row_of(txn: LoggingTransaction, sequence: int) -> tuple[str, float] | None:
@@ -195,21 +210,37 @@ def row_of(txn: LoggingTransaction, sequence: int) -> tuple[str, float] | None:
     return None if row is None else (str(row[0]), row[1] / 1000)
 
 
-def store(txn: LoggingTransaction, bundle: Bundle, text: str) -> bool:
-    """Append a bundle if it follows the newest; of two at once exactly one is stored.
+def newest(txn: LoggingTransaction, keys: Mapping[str, str]) -> PolicySet | None:
+    """Return the newest stored policy that verifies."""
+    for sequence, text, _ in _stored(txn):
+        try:
+            return open_bundle(text, keys)[1]
+        except Exception:
+            logger.exception("stored policy %s is not usable", sequence)
+    return None
 
-    The update of the lock row makes a concurrent writer wait and then start over (Synapse retries on a
-    serialisation failure), so that it sees this bundle.
+
+def lock(txn: LoggingTransaction) -> Head:
+    """Keep other writers of bundles out until the transaction ends, and return the head (0 and "" before the first).
+
+    The update of the lock row makes a concurrent writer wait and then start over (Synapse retries on a serialisation failure), so that
+    it sees what this one wrote: of two bundles that follow the same one, exactly one is stored.
     """
-    txn.execute("UPDATE charter_notes SET value = ? WHERE name = 'bundle-lock'", (str(bundle.sequence),))
-    sequence, digest = head_of(txn) or (0, "")
-    if bundle.sequence <= sequence or (bundle.previous or "") != digest:
-        return False
+    txn.execute("UPDATE charter_notes SET value = ? WHERE name = 'bundle-lock'", (str(time.time_ns()),))
+    return head_of(txn) or (0, "", "enforce")
+
+
+def follows(bundle: Bundle, head: Head) -> bool:
+    """Whether a bundle may be stored on top of a head."""
+    return bundle.sequence > head[0] and (bundle.previous or "") == head[1]
+
+
+def append(txn: LoggingTransaction, bundle: Bundle, text: str) -> None:
+    """Store a bundle."""
     txn.execute(
         "INSERT INTO charter_bundle (sequence, digest, stage, bundle, applied_at) VALUES (?, ?, ?, ?, ?)",
         (bundle.sequence, bundle.digest, bundle.stage, text, int(time.time() * 1000)),
     )
-    return True
 
 
 def _stored(txn: LoggingTransaction) -> list[tuple[int, str, float]]:
