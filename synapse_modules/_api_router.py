@@ -167,13 +167,18 @@ class Api(DirectServeJsonResource):
                 return Call(request, "", "anyone", None, parts)
             raise
         user = requester.user.to_string()
-        service = requester.app_service
-        if service is not None and service.is_exclusive_user(user):
+        service_id = requester.app_service_id
+        if service_id is not None and self._owns(service_id, user):
             kind = self._runtime.bot_kind(user)
             if kind is not None and kind in route.who:
                 return Call(request, user, kind, self._runtime.role(user), parts)
         if "anyone" in route.who:
             return Call(request, user, "anyone", None, parts)
-        if "self" in route.who and service is None:
+        if "self" in route.who and service_id is None:
             return Call(request, user, "self", None, parts)
         raise SynapseError(403, "This account may not use this call", Codes.FORBIDDEN)
+
+    def _owns(self, service_id: str, user: str) -> bool:
+        store = self._runtime.api._store  # noqa: SLF001 - the module API knows no application services
+        service = store.get_app_service_by_id(service_id)
+        return service is not None and service.is_exclusive_user(user)
