@@ -26,7 +26,10 @@ import orjson
 from ledger.errors import RecordError
 
 _STRICT: Final = (
-    orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+    orjson.OPT_SORT_KEYS
+    | orjson.OPT_PASSTHROUGH_SUBCLASS
+    | orjson.OPT_PASSTHROUGH_DATACLASS
+    | orjson.OPT_PASSTHROUGH_DATETIME
 )
 # orjson writes floats otherwise and NaN as null: where its output may hold either, the slow path writes. A string that
 # looks like one costs only time.
@@ -104,7 +107,9 @@ def _write_slowly(value: Any) -> bytes:
                 stack += (item[position], _Raw("," if position else ""))
             stack.append(_Raw("["))
         elif isinstance(item, float) and not math.isfinite(item):
-            out.append('{"$number":"NaN"}' if math.isnan(item) else f'{{"$number":"{"-" if item < 0 else ""}Infinity"}}')
+            out.append(
+                '{"$number":"NaN"}' if math.isnan(item) else f'{{"$number":"{"-" if item < 0 else ""}Infinity"}}'
+            )
         else:
             out.append(_scalar(item))
     return "".join(out).encode()

@@ -65,18 +65,20 @@ class Frontier:
         return b"".join(self.peaks)
 
     def extend(self, entries: Iterable[bytes]) -> dict[int, list[bytes]]:
-        """Appends entries.
+        """Appends entries; returns what `extend_leaves` does, so level 0 holds their leaf hashes."""
+        sha256 = hashlib.sha256
+        return self.extend_leaves([sha256(b"\x00" + entry).digest() for entry in entries])
+
+    def extend_leaves(self, leaves: list[bytes]) -> dict[int, list[bytes]]:
+        """Appends leaves that are hashed already.
 
         Returns:
             For each tile level the new hashes of that level, in order: level L gets one for each 256^L leaves.
         """
         sha256, peaks, size = hashlib.sha256, self.peaks, self.size
-        leaves: list[bytes] = []
         grown = {0: leaves}
-        for entry in entries:
-            digest = sha256(b"\x00" + entry).digest()
-            leaves.append(digest)
-            rest, height = size, 0
+        for leaf in leaves:
+            digest, rest, height = leaf, size, 0
             while rest & 1:
                 digest = sha256(b"\x01" + peaks.pop() + digest).digest()
                 rest >>= 1
