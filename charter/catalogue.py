@@ -153,7 +153,6 @@ FEATURES: Final[tuple[Feature, ...]] = (
             "/createRoom preset public_chat",
             "m.room.join_rules public",
             "m.room.history_visibility world_readable",
-            "m.room.guest_access can_join",
         ),
     ),
     Feature("room.direct", "start direct chats", ("/createRoom is_direct",)),

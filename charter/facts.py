@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,8 @@ class EventFacts:
         state_key: state key, or None for a message-like event.
         room: the room.
         sniffed: content types found by sniffing the media that the content refers to, where known.
+        previous: content of the state event that this one replaces, where there is one. Tells a
+            change of one's profile in a room from joining it.
     """
 
     type: str
@@ -45,11 +47,12 @@ class EventFacts:
     state_key: str | None = None
     room: RoomFacts = field(default_factory=lambda: RoomFacts(""))
     sniffed: tuple[str, ...] = ()
+    previous: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ActFacts:
-    """An act that is known by its feature alone: joining, inviting, publishing, uploading …
+    """An act that is known by its feature alone: joining, inviting, publishing, uploading and so on.
 
     Attributes:
         feature: catalogue id, e.g. ``room.join``.
@@ -90,3 +93,26 @@ class LoginFacts:
 
     address: str | None = None
     snapshot_age: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayFacts:
+    """A message or call that is about to cross to, or from, an outside network.
+
+    Attributes:
+        network: network id of the policy.
+        address: the outside address: destination if outbound, sender if inbound.
+        feature: feature of the message itself, e.g. ``chat.text``.
+        direction: ``out`` or ``in``.
+        room: the portal room.
+    """
+
+    network: str
+    address: str
+    feature: str = "chat.text"
+    direction: Literal["in", "out"] = "out"
+    room: RoomFacts = field(default_factory=lambda: RoomFacts(""))
+
+
+Facts = EventFacts | ActFacts | CreateRoomFacts | LoginFacts | GatewayFacts
+"""Everything that :func:`charter.judge.judge` judges."""

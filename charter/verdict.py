@@ -27,6 +27,7 @@ class Verdict:
         since: POSIX seconds from which this verdict holds.
         until: POSIX seconds at which it may change next, or None.
         places: ``file:line`` of each of `rules`, in the same order.
+        exempt: the person is one of ``compliance.exempt_admins``; the use raises an alarm.
     """
 
     decision: Decision
@@ -37,6 +38,7 @@ class Verdict:
     since: float = 0.0
     until: float | None = None
     places: tuple[str, ...] = ()
+    exempt: bool = False
 
     @property
     def allowed(self) -> bool:
