@@ -38,7 +38,7 @@ _TRANSIENT: Final = frozenset({51, 52, 80})
 class DirectoryError(Exception):
     """The directory gave no answer that could be used; `server` is its URL, or "" for all of them."""
 
-    def __init__(self, server: str, reason: str) -> None:
+    def __init__(self, reason: str, server: str = "") -> None:
         super().__init__(f"{server}: {reason}" if server else reason)
         self.server = server
         self.reason = reason
@@ -150,7 +150,7 @@ class Connector:
                 connection.bind(controls=[_PPOLICY_REQUEST])
                 result = dict(connection.result)
                 if result.get("result") in _TRANSIENT:
-                    raise DirectoryUnavailableError(str(address), str(result.get("description")))
+                    raise DirectoryUnavailableError(str(result.get("description")), str(address))
                 return result
 
         return self._each_host(attempt)
@@ -168,15 +168,17 @@ class Connector:
             code = connection.result.get("result")
         except (LDAPException, OSError) as error:
             _close(connection)
-            raise DirectoryUnavailableError(str(address), _words(error)) from error
+            raise DirectoryUnavailableError(_words(error), str(address)) from error
         if code == 0:
             return connection
         description = connection.result.get("description")
         _close(connection)
         if code in _TRANSIENT:
-            raise DirectoryUnavailableError(str(address), str(description))
+            raise DirectoryUnavailableError(str(description), str(address))
         what = "wrong DN or password" if code == _INVALID_CREDENTIALS else str(description)
-        raise DirectoryMisconfiguredError(str(address), f"the service account {self._config.bind_dn} was refused: {what}")
+        raise DirectoryMisconfiguredError(
+            f"the service account {self._config.bind_dn} was refused: {what}", str(address)
+        )
 
     def close_thread(self) -> None:
         """Close the kept connections of the calling thread."""
@@ -198,7 +200,8 @@ class Connector:
         try:
             return self._config.read_bind_password()
         except (OSError, ValueError) as error:
-            raise DirectoryMisconfiguredError("", f"the service account's password cannot be read: {error}") from error
+            msg = f"the service account's password cannot be read: {error}"
+            raise DirectoryMisconfiguredError(msg) from error
 
     def _kept(self) -> dict[str, Any]:
         kept: dict[str, Any] | None = getattr(self._local, "kept", None)
@@ -220,7 +223,7 @@ class Connector:
         failures: list[DirectoryError] = []
         for address, breaker in self._hosts:
             if not breaker.may_try():
-                failures.append(DirectoryUnavailableError(str(address), "left alone after a failure"))
+                failures.append(DirectoryUnavailableError("left alone after a failure", str(address)))
                 continue
             try:
                 result = attempt(address)
@@ -230,7 +233,7 @@ class Connector:
                 logger.error("directory: %s", error)  # noqa: TRY400 - an expected failure; its message says all
             except (LDAPException, OSError, DirectoryUnavailableError) as error:
                 breaker.failed()
-                failures.append(DirectoryUnavailableError(str(address), _words(error)))
+                failures.append(DirectoryUnavailableError(_words(error), str(address)))
                 logger.warning("directory server %s did not answer: %s", address, _words(error))
             except BaseException:
                 breaker.succeeded()
@@ -238,8 +241,10 @@ class Connector:
             else:
                 breaker.succeeded()
                 return result
-        kind = next((type(f) for f in failures if isinstance(f, DirectoryMisconfiguredError)), DirectoryUnavailableError)
-        raise kind("", "; ".join(str(failure) for failure in failures))
+        kind = next(
+            (type(f) for f in failures if isinstance(f, DirectoryMisconfiguredError)), DirectoryUnavailableError
+        )
+        raise kind("; ".join(str(failure) for failure in failures))
 
     @contextlib.contextmanager
     def _opened(self, address: ServerAddress, dn: str, password: bytes) -> Iterator[Any]:
@@ -279,10 +284,12 @@ class Connector:
         except (LDAPException, OSError) as error:
             _close(connection)
             if tls.untrusted is not None:
-                raise DirectoryMisconfiguredError(str(address), f"certificate not trusted: {tls.untrusted}") from error
+                msg = f"certificate not trusted: {tls.untrusted}"
+                raise DirectoryMisconfiguredError(msg, str(address)) from error
             if isinstance(error, LDAPStartTLSError) and "startTLS failed" in str(error):
-                raise DirectoryMisconfiguredError(str(address), f"StartTLS was refused: {error}") from error
-            raise DirectoryUnavailableError(str(address), _words(error)) from error
+                msg = f"StartTLS was refused: {error}"
+                raise DirectoryMisconfiguredError(msg, str(address)) from error
+            raise DirectoryUnavailableError(_words(error), str(address)) from error
         return connection
 
 

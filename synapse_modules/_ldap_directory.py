@@ -153,7 +153,9 @@ class Directory:
             if name is None:
                 logger.info("%s has no usable %s and cannot log on", entry.dn, self._config.uid_attribute)
             elif self._user_id(name) in people:
-                logger.warning("%s and %s share the name %s; the first counts", people[self._user_id(name)].dn, entry.dn, name)
+                logger.warning(
+                    "%s and %s share the name %s; the first counts", people[self._user_id(name)].dn, entry.dn, name
+                )
             else:
                 user_id = self._user_id(name)
                 people[user_id] = person(entry, user_id, tree.of(entry, name), attributes, self._now())
@@ -195,7 +197,8 @@ class Directory:
         found = self.connector.as_service(lambda connection: list(self._search(connection, base, wanted, needed)))
         if len(found) > 1:
             names = ", ".join(sorted(entry.dn for entry in found[:3]))
-            raise DirectoryMisconfiguredError("", f"several people share one name: {names}")
+            msg = f"several people share one name: {names}"
+            raise DirectoryMisconfiguredError(msg)
         return found[0] if found else None
 
     def _groups_above(self, connection: Any, entry: Entry, name: str) -> list[Entry]:
@@ -223,11 +226,16 @@ class Directory:
         while True:
             try:
                 connection.search(
-                    base, wanted.text, search_scope=scope, attributes=list(attributes),
-                    paged_size=None if scope == ldap3.BASE else self._config.page_size, paged_cookie=cookie,
+                    base,
+                    wanted.text,
+                    search_scope=scope,
+                    attributes=list(attributes),
+                    paged_size=None if scope == ldap3.BASE else self._config.page_size,
+                    paged_cookie=cookie,
                 )
             except LDAPInvalidFilterError as error:
-                raise DirectoryMisconfiguredError("", f"filter refused: {wanted.text}") from error
+                msg = f"filter refused: {wanted.text}"
+                raise DirectoryMisconfiguredError(msg) from error
             code = connection.result.get("result")
             if code == _NO_SUCH_OBJECT and scope == ldap3.BASE:
                 return
@@ -243,8 +251,8 @@ class Directory:
     def _refuse_result(base: str, result: dict[str, Any]) -> None:
         words = f"search below {base}: {result.get('description')} {result.get('message')}".strip()
         if result.get("result") in {3, 51, 52, 80}:  # time limit, busy, unavailable, other
-            raise DirectoryUnavailableError("", words)
-        raise DirectoryMisconfiguredError("", words)
+            raise DirectoryUnavailableError(words)
+        raise DirectoryMisconfiguredError(words)
 
     def _person_attributes(self, attributes: Collection[str]) -> tuple[str, ...]:
         names = {name.lower(): name for name in (*attributes, *STATE_ATTRIBUTES, *ID_ATTRIBUTES, *GROUP_LINKS)}

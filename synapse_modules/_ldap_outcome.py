@@ -26,7 +26,7 @@ class Outcome(enum.Enum):
     OK = "ok"
     WRONG_CREDENTIALS = "wrong credentials"
     UNKNOWN_USER = "unknown user"
-    NO_PASSWORD = "no password given"
+    NO_PASSWORD = "no password given"  # noqa: S105 - words, no secret
     BAD_NAME = "user name unusable"
     DISABLED = "disabled"
     LOCKED = "locked"

@@ -85,7 +85,9 @@ class LoginConfig(BaseModel):
 
     model_config = _STRICT
 
-    servers: Annotated[Texts, Field(min_length=1)] = Field(description="`ldap://` or `ldaps://` addresses, tried in order.")
+    servers: Annotated[Texts, Field(min_length=1)] = Field(
+        description="`ldap://` or `ldaps://` addresses, tried in order."
+    )
     start_tls: bool = Field(default=False, description="Upgrade `ldap://` with StartTLS before anything is sent.")
     tls: TlsConfig = Field(TlsConfig(ca_file=None), description="Certificate checks of `ldaps://` and StartTLS.")
     bind_dn: str = Field(min_length=1, description="DN of the account that searches.")
@@ -100,7 +102,9 @@ class LoginConfig(BaseModel):
     groups_base: str | None = Field(None, description="DN below which groups are found. Default: `base`.")
     people_filter: str = Field("(objectClass=inetOrgPerson)", description="LDAP filter of people.")
     groups_filter: str = Field("(objectClass=groupOfNames)", description="LDAP filter of groups.")
-    uid_attribute: AttributeName = Field("uid", description="Attribute that becomes the Matrix user name. Default `uid`.")
+    uid_attribute: AttributeName = Field(
+        "uid", description="Attribute that becomes the Matrix user name. Default `uid`."
+    )
     mail_attribute: AttributeName | None = Field(
         None, description="Attribute with an e-mail address that is accepted at log-on too; left out: none."
     )
@@ -111,7 +115,9 @@ class LoginConfig(BaseModel):
     sync_interval: Seconds = Field(30.0, description="How often people and groups are read. Default `30s`.")
     page_size: int = Field(500, ge=1, le=10_000, description="Entries per page of such a reading. Default 500.")
     threads: int = Field(4, ge=1, le=64, description="Threads that talk to the directory. Default 4.")
-    queue: int = Field(32, ge=0, le=10_000, description="Log-ons that may wait for a thread; more are refused. Default 32.")
+    queue: int = Field(
+        32, ge=0, le=10_000, description="Log-ons that may wait for a thread; more are refused. Default 32."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -253,7 +253,9 @@ class Slapd:
     def modify(self, dn: str, changes: dict[str, list[tuple[str, list[str]]]]) -> None:
         """Change an entry as an administrator; `changes` as ldap3 wants them."""
         with self._admin() as connection:
-            assert connection.modify(dn, changes, controls=[("1.3.6.1.4.1.4203.666.5.12", True, None)]), connection.result
+            assert connection.modify(dn, changes, controls=[("1.3.6.1.4.1.4203.666.5.12", True, None)]), (
+                connection.result
+            )
 
     def delete(self, dn: str) -> None:
         """Delete an entry as an administrator."""
