@@ -1,0 +1,1 @@
+"""Deployment: `charter up` and what it starts, from templates to supervision."""
