@@ -1,0 +1,129 @@
+"""Uploads: size and volume before they are stored, the real type before they become media."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from synapse.logging.context import current_context
+from synapse.module_api import MediaUploadLimit
+
+from charter.classify import media_feature
+from charter.facts import ActFacts
+from synapse_modules import _answers
+from synapse_modules._answers import NOT_SPAM
+from synapse_modules._decisions import Act
+from synapse_modules._gate_media import Media
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    from synapse.media._base import FileInfo
+    from synapse.media.media_storage import ReadableFileWrapper
+    from synapse.module_api import ModuleApi
+
+    from charter.judge import Compiled
+    from charter.verdict import Verdict
+    from synapse_modules._decisions import Decisions
+    from synapse_modules._gate_media import MediaTypes
+    from synapse_modules._guard import Guard
+    from synapse_modules._runtime import Runtime
+
+DAY_MS: Final = 24 * 60 * 60 * 1000
+UPLOAD_SIZE: Final = "m.upload.size"
+ALSO: Final = {"file.audio": ("file.voice",), "file.image": ("file.video",)}
+"""Uploads that another feature needs as well: a voice message is audio, a video has a picture as its thumbnail.
+The event that refers to the upload is judged by what it really is."""
+
+
+class UploadGate:
+    """The media hooks."""
+
+    def __init__(self, runtime: Runtime, decisions: Decisions, media: MediaTypes) -> None:
+        self._runtime = runtime
+        self._decisions = decisions
+        self._media = media
+        self._server_max: int = runtime.api._hs.config.media.max_upload_size  # noqa: SLF001 - no public reader
+
+    def register(self, api: ModuleApi, guard: Guard) -> None:
+        """Register the hooks."""
+        closed = _answers.fail_closed
+        api.register_media_repository_callbacks(
+            get_media_config_for_user=guard.wrap(
+                "get_media_config_for_user", self.get_media_config_for_user, on_failure=closed
+            ),
+            is_user_allowed_to_upload_media_of_size=guard.wrap(
+                "is_user_allowed_to_upload_media_of_size", self.may_upload_size, on_failure=closed
+            ),
+            get_media_upload_limits_for_user=guard.wrap(
+                "get_media_upload_limits_for_user", self.get_media_upload_limits_for_user, on_failure=closed
+            ),
+        )
+        api.register_spam_checker_callbacks(
+            check_media_file_for_spam=guard.wrap(
+                "check_media_file_for_spam", self.check_media_file_for_spam, on_failure=closed
+            )
+        )
+
+    async def get_media_config_for_user(self, user: str) -> dict[str, Any] | None:
+        """Tell clients the strictest size, so that they warn before they send."""
+        compiled = self._runtime.compiled()
+        if compiled is None or self._runtime.is_bot(user):
+            return None
+        largest = compiled.limits(user, self._runtime.now()).max_file
+        return None if largest is None else {UPLOAD_SIZE: min(largest, self._server_max)}
+
+    async def get_media_upload_limits_for_user(self, user: str) -> list[MediaUploadLimit] | None:
+        """Return the strictest volume in 24 hours; None is the server's default, never unlimited."""
+        compiled = self._runtime.compiled()
+        if compiled is None or self._runtime.is_bot(user):
+            return None
+        volume = compiled.limits(user, self._runtime.now()).upload_per_day
+        return None if volume is None else [MediaUploadLimit(max_bytes=volume, time_period_ms=DAY_MS)]
+
+    async def may_upload_size(self, user: str, size: int) -> bool:
+        """Judge an upload by its size alone, before a byte is stored: somebody must be able to send it as something."""
+        if self._runtime.is_bot(user):
+            return True
+        compiled = self._runtime.compiled()
+        verdict = self._any(
+            compiled, user, ("file.other", "file.image", "file.video", "file.audio", "file.voice"), size
+        )
+        await self._decisions.require(compiled, user, verdict, Act("upload", content={"size": size}))
+        return True
+
+    async def check_media_file_for_spam(self, file: ReadableFileWrapper, info: FileInfo) -> Literal["NOT_SPAM"]:
+        """Judge an upload by the type that its bytes show. Thumbnails, previews and remote media are not uploads."""
+        if info.server_name is not None or info.url_cache or info.thumbnail is not None:
+            return NOT_SPAM
+        user: str | None = getattr(current_context().request, "requester", None)
+        if user is None or self._runtime.is_bot(user):
+            return NOT_SPAM
+        found, size = await self._media.sniff(file)
+        compiled = self._runtime.compiled()
+        feature = media_feature(found)
+        verdict = self._any(compiled, user, (feature, *ALSO.get(feature, ())), size, found)
+        act = Act(
+            "upload",
+            subject=f"mxc://{self._runtime.api.server_name}/{info.file_id}",
+            content={"content_type": found, "size": size},
+        )
+        await self._decisions.require(compiled, user, verdict, act)
+        self._media.remember(info.file_id, Media(user, found))
+        return NOT_SPAM
+
+    def _any(
+        self,
+        compiled: Compiled | None,
+        user: str,
+        features: tuple[str, ...],
+        size: int,
+        content_type: str | None = None,
+    ) -> Verdict:
+        """Return the first verdict that allows, else that of the first feature."""
+        verdicts = []
+        for feature in features:
+            verdict = self._decisions.ask(compiled, user, ActFacts(feature, content_type=content_type, size=size))
+            if verdict.allowed:
+                return verdict
+            verdicts.append(verdict)
+        return verdicts[0]

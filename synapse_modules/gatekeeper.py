@@ -1,0 +1,137 @@
+"""The gatekeeper: every local act is judged before it happens, as one Synapse module.
+
+Hooks only translate: facts from :mod:`_facts`, the judgement and its record from :mod:`_decisions`, the answer from
+:mod:`_answers`. docs/enforcement.md says what is enforced where.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from synapse_modules import _answers
+from synapse_modules._attendance import Attendance
+from synapse_modules._config import CharterConfig, parse_config
+from synapse_modules._decisions import Act, Decisions, denial
+from synapse_modules._facts import ContextState, LoadedState, event_facts
+from synapse_modules._gate_create import Creations
+from synapse_modules._gate_invariants import ComplianceRooms, Invariants
+from synapse_modules._gate_media import MediaTypes
+from synapse_modules._gate_people import PeopleGate
+from synapse_modules._gate_rooms import MEMBER, RoomShapes, server_of
+from synapse_modules._gate_uploads import UploadGate
+from synapse_modules._guard import Guard
+from synapse_modules._interposed import interpose_check_event_allowed
+from synapse_modules._runtime import Runtime
+
+if TYPE_CHECKING:
+    from synapse.events import EventBase
+    from synapse.events.snapshot import UnpersistedEventContextBase
+    from synapse.module_api import ModuleApi
+    from synapse.types import StateMap
+
+    from charter.verdict import Verdict
+    from synapse_modules._facts import StateBefore
+    from synapse_modules._gate_media import Media
+
+    Answer = tuple[bool, dict[str, Any] | None]
+
+ALLOWED: Answer = (True, None)
+
+
+class Gatekeeper:
+    """Registers the hooks of feature grants."""
+
+    def __init__(self, config: CharterConfig, api: ModuleApi) -> None:
+        runtime = Runtime.of(config, api)
+        guard = Guard(runtime)
+        self._runtime = runtime
+        self._api = api
+        self._server_name = api.server_name
+        self._notices = api._hs.config.servernotices.server_notices_mxid  # noqa: SLF001 - no public reader
+        self._rooms = RoomShapes(api, lambda user: user == config.bots.get("scribe"))
+        self._media = MediaTypes(api)
+        self._decisions = Decisions(runtime)
+        self._invariants = Invariants(runtime, ComplianceRooms(api))
+        attendance = Attendance(runtime, guard)
+        self._creations = Creations(runtime, self._decisions, attendance)
+        self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._creations)
+        uploads = UploadGate(runtime, self._decisions, self._media)
+        interpose_check_event_allowed(
+            api,
+            guard.wrap("check_event_allowed", self.check_event_allowed, on_failure=_answers.fail_closed),
+            guard.wrap("check_event_allowed", self.check_event_allowed_public, on_failure=_answers.fail_closed),
+        )
+        api.register_third_party_rules_callbacks(
+            on_create_room=guard.wrap("on_create_room", self._creations.on_create_room, on_failure=_answers.fail_closed)
+        )
+        self._people.register(api, guard)
+        uploads.register(api, guard)
+        attendance.start()
+
+    @staticmethod
+    def parse_config(config: dict[str, Any]) -> CharterConfig:
+        """Parse the configuration block; see :func:`synapse_modules._config.parse_config`."""
+        return parse_config(config)
+
+    async def check_event_allowed(self, event: EventBase, context: UnpersistedEventContextBase) -> Answer:
+        """Judge an event before the room's state is loaded."""
+        return await self._judge(event, ContextState(self._rooms, event, context))
+
+    async def check_event_allowed_public(self, event: EventBase, state: StateMap[EventBase]) -> Answer:
+        """Judge an event with the state that the public hook loaded."""
+        return await self._judge(event, LoadedState(self._rooms, event, state))
+
+    async def _judge(self, event: EventBase, state: StateBefore) -> Answer:
+        sender = event.sender
+        if self._runtime.is_bot(sender) or sender == self._notices:
+            return ALLOWED
+        if server_of(sender) != self._server_name:
+            await self._people.at_the_door(event, state)
+            return ALLOWED
+        if await self._creations.covers(event):
+            return ALLOWED
+        compiled = self._runtime.compiled()
+        verdict = self._invariants.check(event, compiled)
+        if verdict is None:
+            if self._welcome(event) or await self._people.invited_by_charter(event, state):
+                return ALLOWED
+            facts, media = await event_facts(event, state, self._rooms, self._media, compiled)
+            verdict = self._decisions.ask(compiled, sender, facts)
+            if verdict.allowed:
+                verdict = _foreign_media(event, media) or verdict
+        refusal = await self._decisions.settle(compiled, sender, verdict, _act(event))
+        if refusal is None:
+            return ALLOWED
+        if refusal.answer == "replace":
+            return True, _answers.replaced(event, refusal)
+        raise _answers.forbidden(refusal)
+
+    def _welcome(self, event: EventBase) -> bool:
+        """Whether the event invites one of Charter's bots: that takes nothing from anybody."""
+        return (
+            event.type == MEMBER
+            and event.content.get("membership") == "invite"
+            and self._runtime.is_bot(event.state_key)
+        )
+
+
+def _foreign_media(event: EventBase, media: list[Media | None]) -> Verdict | None:
+    for each in media:
+        if each is None:
+            return denial("file.other", "Files must be uploaded to this server.")
+        if each.owner != event.sender and event.type != "m.sticker":
+            return denial(
+                "file.other", "Files can only be sent by the person who uploaded them; upload the file again."
+            )
+    return None
+
+
+def _act(event: EventBase) -> Act:
+    return Act(
+        path="event",
+        room=event.room_id,
+        event_type=event.type,
+        subject=event.get_state_key(),
+        content=event.content,
+        replaceable=event.type == "m.room.message" and not event.is_state(),
+    )
