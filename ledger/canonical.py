@@ -119,10 +119,12 @@ def _object_parts(item: Mapping[Any, Any]) -> list[Any]:
     keys: dict[str, Any] = {}
     for key, inner in item.items():
         if not isinstance(key, str):
-            raise RecordError("body", f"has a key of type {type(key).__name__}")
+            msg = "body"
+            raise RecordError(msg, f"has a key of type {type(key).__name__}")
         plain = key.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
         if plain in keys:
-            raise RecordError("body", "has the same key twice")
+            msg = "body"
+            raise RecordError(msg, "has the same key twice")
         keys[plain] = inner
     parts: list[Any] = [_Raw("{")]
     escape = "$" if len(keys) == 1 and _TAGGED.match(next(iter(keys))) else ""
@@ -140,7 +142,8 @@ def _scalar(item: Any) -> str:
         return str(Decimal(item))  # unlike str(int) without a limit on the digits
     if isinstance(item, float):
         return float.__repr__(item)
-    raise RecordError("body", f"holds a {type(item).__name__}, which JSON has not")
+    msg = "body"
+    raise RecordError(msg, f"holds a {type(item).__name__}, which JSON has not")
 
 
 class _Reader:

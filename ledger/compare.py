@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 class Leaf(NamedTuple):
-    """A stored record's index and leaf hash."""
+    """The index of a stored record, and its leaf hash."""
 
-    index: int
+    number: int
     hash: bytes
 
 

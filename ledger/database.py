@@ -63,11 +63,11 @@ class Database:
         Raises:
             LedgerOpenError: there is no ledger to read, or its schema is of another version, or no database answers.
         """
+        if self.read_only and self.sqlite and not self.path.exists():
+            raise LedgerOpenError(str(self.url), "no such file")
         try:
             if self.writer is not None and self.sqlite:
                 self._create_file()
-            if self.read_only and self.sqlite and not self.path.exists():
-                raise LedgerOpenError(str(self.url), "no such file")
             if self.writer is not None and self._revision(self.writer) != SCHEMA_REVISION:
                 self._migrate(self.writer)
             found = self._revision(self.reader)

@@ -25,7 +25,7 @@ class ProofError(LedgerError):
     """A proof that proves nothing; the text says why."""
 
 
-def build(
+def build(  # noqa: PLR0913 - the parts of a proof
     *, log: str, index: int, size: int, root: bytes, canonical_bytes: bytes, salt: bytes, node: Node
 ) -> dict[str, Any]:
     """Returns the proof as a JSON object (docs/ledger.md lists its keys).
@@ -52,16 +52,20 @@ def check(proof: Mapping[str, Any]) -> Record:
         ProofError: the proof is malformed, or its hashes do not lead from the record to the root.
     """
     if proof.get("format") != FORMAT:
-        raise ProofError(f"not a proof of the form {FORMAT}")
+        msg = f"not a proof of the form {FORMAT}"
+        raise ProofError(msg)
     index, size = proof.get("index"), proof.get("size")
     if not (isinstance(index, int) and isinstance(size, int)):
-        raise ProofError("index or size is no integer")
+        msg = "index or size is no integer"
+        raise ProofError(msg)
     steps = proof.get("path")
     if not isinstance(steps, list):
-        raise ProofError("path is no list")
+        msg = "path is no list"
+        raise ProofError(msg)
     text = proof.get("record")
     if not isinstance(text, str):
-        raise ProofError("record is no text")
+        msg = "record is no text"
+        raise ProofError(msg)
     try:
         canonical_bytes = text.encode()
         salt, root = _decode(proof.get("salt")), _decode(proof.get("root"))
@@ -70,17 +74,22 @@ def check(proof: Mapping[str, Any]) -> Record:
         record = Record.from_json(found if isinstance(found, dict) else {})
         same = canonical(record) == canonical_bytes
     except (UnicodeEncodeError, binascii.Error, RecordError, TypeError) as error:
-        raise ProofError(f"malformed: {error}") from error
+        msg = f"malformed: {error}"
+        raise ProofError(msg) from error
     if not same:
-        raise ProofError("the record is not in canonical form")
+        msg = "the record is not in canonical form"
+        raise ProofError(msg)
     if len(salt) != SALT_BYTES:
-        raise ProofError("the salt is not 32 bytes")
+        msg = "the salt is not 32 bytes"
+        raise ProofError(msg)
     if not verify_inclusion(commitment(canonical_bytes, salt), index, size, path, root):
-        raise ProofError("the record, its salt and the path do not lead to the root")
+        msg = "the record, its salt and the path do not lead to the root"
+        raise ProofError(msg)
     return record
 
 
 def _decode(value: Any) -> bytes:
     if not isinstance(value, str):
-        raise TypeError("a hash or salt is no text")
+        msg = "a hash or salt is no text"
+        raise TypeError(msg)
     return base64.b64decode(value, validate=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeGuard
 
 import orjson
 
@@ -41,6 +41,29 @@ _ULID_CHARACTERS: Final = 26
 _INT64: Final = range(-(2**63), 2**63)
 
 
+def _is_time(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value in _INT64
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+_CHECKS: Final[Mapping[str, tuple[Callable[[Any], bool], str]]] = {
+    "id": (_is_name, "is not a string, or empty"),
+    "kind": (_is_name, "is not a string, or empty"),
+    "time": (_is_time, "is not an integer of 64 bits"),
+    "room": (_is_text, "is neither a string nor null"),
+    "actor": (_is_text, "is neither a string nor null"),
+    "subject": (_is_text, "is neither a string nor null"),
+    "body": (lambda value: isinstance(value, Mapping), "is not an object"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One thing that happened.
@@ -69,17 +92,11 @@ class Record:
         Raises:
             RecordError: a field has the wrong type.
         """
-        if not (isinstance(self.id, str) and self.id):
-            raise RecordError("id", "is not a string, or empty")
-        if not (isinstance(self.kind, str) and self.kind):
-            raise RecordError("kind", "is not a string, or empty")
-        if isinstance(self.time, bool) or not isinstance(self.time, int) or self.time not in _INT64:
-            raise RecordError("time", "is not an integer of 64 bits")
-        for name, value in (("room", self.room), ("actor", self.actor), ("subject", self.subject)):
-            if not (value is None or isinstance(value, str)):
-                raise RecordError(name, "is neither a string nor null")
-        if not isinstance(self.body, Mapping):
-            raise RecordError("body", "is not an object")
+        # Any: the types are promises of the caller, who often has them from foreign JSON.
+        fields: dict[str, Any] = self.to_json()
+        for name, (holds, problem) in _CHECKS.items():
+            if not holds(fields[name]):
+                raise RecordError(name, problem)
 
     @classmethod
     def from_json(cls, source: Mapping[str, Any]) -> Self:
@@ -117,7 +134,7 @@ class Record:
         return cls(
             event_record_id(event_id),
             "event",
-            at if isinstance(at, int) and not isinstance(at, bool) and at in _INT64 else 0,
+            at if _is_time(at) else 0,
             room,
             sender if isinstance(sender, str) else None,
             state_key if isinstance(state_key, str) else None,
@@ -194,8 +211,10 @@ def new_record_id(now: float, entropy: bytes) -> str:
     """
     milliseconds = int(now * 1000)
     if len(entropy) != _ULID_ENTROPY_BYTES:
-        raise RecordError("entropy", "is not 10 bytes")
+        msg = "entropy"
+        raise RecordError(msg, "is not 10 bytes")
     if not 0 <= milliseconds < 2**48:
-        raise RecordError("now", "is outside what a ULID can hold")
+        msg = "now"
+        raise RecordError(msg, "is outside what a ULID can hold")
     number = int.from_bytes(milliseconds.to_bytes(6, "big") + entropy, "big")
     return "r-" + "".join(_CROCKFORD[number >> shift & 31] for shift in range(5 * (_ULID_CHARACTERS - 1), -1, -5))

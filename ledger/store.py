@@ -157,7 +157,7 @@ class Ledger:
         with self._database.reader.connect() as connection:
             return searching.get(connection, record_id)
 
-    def search(
+    def search(  # noqa: PLR0913 - one keyword for each condition
         self,
         *,
         person: str | None = None,
@@ -231,10 +231,7 @@ class Ledger:
         source_state: Mapping[str, str | None],
     ) -> list[int]:
         with connection.begin():
-            if prepared:
-                indexes = self._append(connection, prepared, log)
-            else:
-                indexes = []
+            indexes = self._append(connection, prepared, log) if prepared else []
             if source_state:
                 _put_state(connection, source_state)
         return indexes

@@ -57,7 +57,8 @@ class Frontier:
             TreeError: the bytes are not those of a frontier of that size.
         """
         if len(peaks) != HASH_BYTES * size.bit_count():
-            raise TreeError(f"a frontier of size {size} has {size.bit_count()} hashes, not {len(peaks)} bytes")
+            msg = f"a frontier of size {size} has {size.bit_count()} hashes, not {len(peaks)} bytes"
+            raise TreeError(msg)
         return cls(size, [peaks[at : at + HASH_BYTES] for at in range(0, len(peaks), HASH_BYTES)])
 
     def to_bytes(self) -> bytes:
@@ -115,7 +116,8 @@ def tile_node(height: int, number: int, tile: Callable[[int, int], Sequence[byte
     first = number << inside
     hashes = list(tile(level, first // TILE_WIDTH))[first % TILE_WIDTH : first % TILE_WIDTH + (1 << inside)]
     if len(hashes) != 1 << inside:
-        raise TreeError(f"no node {number} of height {height}")
+        msg = f"no node {number} of height {height}"
+        raise TreeError(msg)
     while len(hashes) > 1:
         hashes = [node_hash(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
     return hashes[0]
@@ -150,7 +152,8 @@ def inclusion_proof(index: int, size: int, node: Node) -> list[bytes]:
     Source: RFC 6962 section 2.1.1.
     """
     if not 0 <= index < size:
-        raise TreeError(f"no leaf {index} in a tree of size {size}")
+        msg = f"no leaf {index} in a tree of size {size}"
+        raise TreeError(msg)
     path: list[bytes] = []
     start, end = 0, size
     while end - start > 1:
@@ -173,7 +176,8 @@ def consistency_proof(first: int, second: int, node: Node) -> list[bytes]:
     Source: RFC 6962 section 2.1.2.
     """
     if not 0 <= first <= second:
-        raise TreeError(f"no consistency from size {first} to {second}")
+        msg = f"no consistency from size {first} to {second}"
+        raise TreeError(msg)
     if first in (0, second):
         return []
     path: list[bytes] = []

@@ -7,9 +7,8 @@ a root that was kept elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -20,6 +19,9 @@ from ledger.fault import Fault
 from ledger.record import SALT_BYTES, Record, commitment, envelope
 from ledger.tables import LOGS, RECORDS, TILES, from_column, to_column
 from ledger.tree import HASH_BYTES, TILE_WIDTH, Frontier, tile_node
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _TILES_AT_ONCE: Final = 8
 _BATCH: Final = TILE_WIDTH * _TILES_AT_ONCE
@@ -84,7 +86,7 @@ def prove(connection: sa.Connection, record_id: str) -> dict[str, Any]:
         LedgerError: what is stored of it proves nothing; `verify` names the fault.
     """
     query = sa.select(RECORDS.c.log, *_COLUMNS).where(RECORDS.c.id == to_column(record_id))
-    row = connection.execute(query).one_or_none()
+    row: Any = connection.execute(query).one_or_none()
     if row is None:
         raise UnknownRecordError(record_id)
     head = connection.execute(sa.select(LOGS).where(LOGS.c.name == row.log)).one()
@@ -194,7 +196,9 @@ class _LogCheck:
         last: int | None = None
         while True:
             query = sa.select(*_COLUMNS).where(RECORDS.c.log == self._log).order_by(RECORDS.c.index).limit(_BATCH)
-            rows = list(self._connection.execute(query if last is None else query.where(RECORDS.c.index > last)))
+            rows: list[Any] = list(
+                self._connection.execute(query if last is None else query.where(RECORDS.c.index > last))
+            )
             if rows:
                 yield rows
             if len(rows) < _BATCH:
