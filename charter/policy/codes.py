@@ -49,4 +49,19 @@ CODES: Final[Mapping[str, Code]] = {
     "bad-id": Code("error", "An id with characters that ids do not have."),
     "bad-feature": Code("error", "Not written as a feature or a wildcard of features."),
     "duplicate-id": Code("error", "An id is used twice; refusals and records name rules by id."),
+    # Names
+    "unknown-group": Code("error", "A name that is no group of the policy."),
+    "reserved-id": Code("error", "A group may not be called `everyone`, which is built in."),
+    "bad-user": Code("error", "A user id that is not written as `@name:server`."),
+    "remote-user": Code("error", "A user of another server where only local people can stand."),
+    "similar-server": Code("warning", "A user of a server whose name is almost this server's: probably a slip."),
+    "unknown-feature": Code("error", "A name that is no feature of the catalogue."),
+    "empty-wildcard": Code("warning", "A wildcard that stands for nothing."),
+    "unknown-network": Code("error", "A gateway network that the policy does not define."),
+    "bad-server": Code("error", "Not a Matrix server name, or this server where another is meant."),
+    # Groups
+    "empty-group": Code("warning", "Nobody is in the group, so rules for it apply to nobody."),
+    "cyclic-group": Code("error", "A group includes itself, directly or through others."),
+    "incomplete-selector": Code("error", "A directory selector that cannot select anybody."),
+    "bad-dn": Code("error", "Not a distinguished name."),
 }

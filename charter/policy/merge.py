@@ -120,3 +120,36 @@ def _copy(node: Node) -> Node:
     if isinstance(node, Sequence):
         return Sequence(node.span, list(node.items))
     return node
+
+
+def prune(merged: Merged, paths: Iterable[Path]) -> Merged:
+    """Return the document without the smallest parts that contain the paths: an item of a list, a group, a key.
+
+    The tree given stays as it is; indices of the new one are its own.
+    """
+    assert merged.root is not None
+    root = _copy_all(merged.root)
+    items: dict[int, tuple[Sequence, set[int]]] = {}
+    for path in paths:
+        parent: Node = root
+        for depth, step in enumerate(path):
+            if isinstance(parent, Sequence) and isinstance(step, int):
+                items.setdefault(id(parent), (parent, set()))[1].add(step)
+                break
+            if not isinstance(parent, Mapping):
+                break
+            child = parent.values.get(str(step))
+            group = depth == 1 and path[0] == "groups"
+            if group or child is None or not isinstance(child, Mapping | Sequence) or depth == len(path) - 1:
+                parent.values.pop(str(step), None)
+                break
+            parent = child
+    for sequence, gone in items.values():
+        sequence.items[:] = [item for index, item in enumerate(sequence.items) if index not in gone]
+    return Merged(root, merged.sources)
+
+
+def _copy_all(node: Mapping) -> Mapping:
+    copied = _copy(node)
+    assert isinstance(copied, Mapping)
+    return copied

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from charter.policy.checks import Context, check
+from charter.policy.checks import Surroundings, check
 from charter.policy.diagnostics import Diagnostic, has_errors, ordered
-from charter.policy.merge import Merged, merge
+from charter.policy.merge import Merged, merge, prune
 from charter.policy.model import Policy
 from charter.policy.policy_set import PolicySet, SourcePlace
 from charter.policy.source import Mapping, Scalar, Sequence, read_source
 from charter.policy.translate import translate
+from charter.policy.values import show
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -55,9 +56,7 @@ class LoadResult:
     diagnostics: tuple[Diagnostic, ...]
 
 
-def load(
-    directory: Path, *, now: dt.datetime | None = None, snapshot: DirectorySnapshot | None = None
-) -> LoadResult:
+def load(directory: Path, *, now: dt.datetime | None = None, snapshot: DirectorySnapshot | None = None) -> LoadResult:
     """Read and check every `*.yaml` and `*.yml` below a directory, except `*.test.yaml`.
 
     Args:
@@ -68,90 +67,120 @@ def load(
     Returns:
         The policy or the findings; never raises for what the files contain.
     """
-    return load_files(read_directory(directory), now=now, snapshot=snapshot)
+
+    def has_file(name: str) -> bool:
+        return (directory / name).is_file()
+
+    return load_files(read_directory(directory), Surroundings(now, snapshot, has_file))
 
 
 def read_directory(directory: Path) -> dict[str, bytes | str]:
     """Return relative path -> bytes of each policy file, or words saying why it cannot be read; sorted."""
     files: dict[str, bytes | str] = {}
     for path in sorted(directory.rglob("*")):
+        inside = path.relative_to(directory)
         if path.suffix not in (".yaml", ".yml") or path.name.endswith((".test.yaml", ".test.yml")):
             continue
-        if any(part.startswith(".") for part in path.relative_to(directory).parts) or path.is_dir():
+        if any(part.startswith(".") for part in inside.parts) or path.is_dir():
             continue
-        name = path.relative_to(directory).as_posix()
         try:
-            files[name] = path.read_bytes()
+            files[inside.as_posix()] = path.read_bytes()
         except OSError as error:
-            files[name] = error.strerror or type(error).__name__
+            files[inside.as_posix()] = error.strerror or type(error).__name__
     return files
 
 
-def load_files(
-    files: dict[str, bytes | str], *, now: dt.datetime | None = None, snapshot: DirectorySnapshot | None = None
-) -> LoadResult:
-    """Check files already read: name -> bytes, or words saying why there are none."""
+def load_files(files: dict[str, bytes | str], around: Surroundings | None = None) -> LoadResult:
+    """Check files already read.
+
+    Args:
+        files: relative path -> bytes, or words saying why the file cannot be read.
+        around: what is known besides the files.
+    """
     if not files:
-        found = Diagnostic("no-policy", "error", ".", 1, 1, "there is no policy file here", "write one that ends in `.yaml`")
-        return LoadResult(None, (found,))
+        return _refused(Diagnostic("no-policy", "error", ".", 1, 1, "there is no policy file here", "write one that ends in `.yaml`"))
     if len(files) > MAX_FILES:
-        found = Diagnostic("too-large", "error", next(iter(files)), 1, 1, f"there are {len(files)} files", f"a policy has at most {MAX_FILES} files")
-        return LoadResult(None, (found,))
+        message = f"there are {len(files)} policy files"
+        return _refused(Diagnostic("too-large", "error", min(files), 1, 1, message, f"a policy has at most {MAX_FILES} files"))
     unreadable = [
-        Diagnostic("unreadable-file", "error", name, 1, 1, f"the file cannot be read: {data}", "")
+        Diagnostic("unreadable-file", "error", name, 1, 1, f"the file cannot be read: {data}")
         for name, data in files.items()
         if isinstance(data, str)
     ]
     merged = merge(read_source(name, data) for name, data in files.items() if isinstance(data, bytes))
-    found_all = [*unreadable, *merged.diagnostics]
-    readable = not unreadable and not has_errors(tuple(merged.diagnostics))
-    policy: Policy | None = None
-    places: dict[str, SourcePlace] = {}
-    if merged.root is not None:
-        places, doubled = _places(merged)
-        found_all += doubled
-        policy, errors = _validate(merged, complete=readable)
-        found_all += errors
-        if policy is not None and readable:
-            found_all += check(Context(merged, policy, now, snapshot))
-    diagnostics = ordered(found_all)
+    found = [*unreadable, *merged.diagnostics]
+    if merged.root is None:
+        return LoadResult(None, ordered(found))
+    complete = not has_errors(tuple(found))
+    places, doubled = _places(merged)
+    policy, checked, errors = _validate(merged, complete=complete)
+    found += doubled + errors
+    if policy is not None and checked is not None and complete:
+        found += check(checked, policy, around or Surroundings(), _ids(merged, "group"), _ids(merged, "network"))
+    diagnostics = ordered(found)
     if policy is None or has_errors(diagnostics):
         return LoadResult(None, diagnostics)
     return LoadResult(PolicySet.of(policy, places), diagnostics)
 
 
-def _validate(merged: Merged, *, complete: bool) -> tuple[Policy | None, list[Diagnostic]]:
+def _refused(found: Diagnostic) -> LoadResult:
+    return LoadResult(None, (found,))
+
+
+def _validate(merged: Merged, *, complete: bool) -> tuple[Policy | None, Merged | None, list[Diagnostic]]:
+    """Return the policy, the tree it was made from, and the errors.
+
+    With errors, the policy lacks the rules and groups that have them, so that the other checks can still run;
+    it is None where nothing sensible remains.
+    """
     assert merged.root is not None
     try:
-        return Policy.model_validate(merged.root.data, by_alias=True, by_name=False), []
+        return _model(merged), merged, []
     except ValidationError as error:
         found = translate(merged, error)
-        return None, found if complete else [one for one in found if one.code != "missing-key"]
+        pruned = prune(merged, [detail["loc"] for detail in error.errors(include_url=False, include_input=False)])
+    if not complete:
+        found = [one for one in found if one.code != "missing-key"]
+    try:
+        return _model(pruned), pruned, found
+    except ValidationError:
+        return None, None, found
 
 
-def identified(merged: Merged) -> Iterator[tuple[str, str, Span, NodePath]]:
-    """Yield kind of thing, id, place and path of everything that has an id, in order of the document."""
+def _model(merged: Merged) -> Policy:
+    assert merged.root is not None
+    return Policy.model_validate(merged.root.data, by_alias=True, by_name=False)
+
+
+def _ids(merged: Merged, kind: str) -> list[str]:
+    return [name for found, name, _ in identified(merged) if found == kind]
+
+
+def identified(merged: Merged) -> Iterator[tuple[str, str, Span]]:
+    """Yield kind (group, network or rule), id and place of everything that has an id."""
     groups = merged.node(("groups",))
     if isinstance(groups, Mapping):
         for name, key in groups.keys.items():
-            yield "group", name, key.span, ("groups", name)
+            yield "group", name, key.span
     for path in RULE_LISTS:
         items = merged.node(path)
-        for index, item in enumerate(items.items if isinstance(items, Sequence) else ()):
+        kind = "network" if path[-1] == "networks" else "rule"
+        for item in items.items if isinstance(items, Sequence) else ():
             name_node = item.values.get("id") if isinstance(item, Mapping) else None
             if isinstance(name_node, Scalar):
-                yield "rule", name_node.text, name_node.span, (*path, index)
+                yield kind, name_node.text, name_node.span
 
 
 def _places(merged: Merged) -> tuple[dict[str, SourcePlace], list[Diagnostic]]:
     places: dict[str, SourcePlace] = {}
     seen: dict[str, Span] = {}
     found: list[Diagnostic] = []
-    for kind, name, span, _ in identified(merged):
+    for kind, name, span in identified(merged):
         if name in seen:
             first = seen[name]
-            help_ = f"first at {first}; ids are unique over all groups, rules and networks"
-            found.append(merged.diagnostic("duplicate-id", span, f"the id `{name}` is used twice", help_, related=((first, "first here"),)))
+            help_ = "ids are unique over all groups, rules and networks"
+            related = ((first, "first here"),)
+            found.append(merged.diagnostic("duplicate-id", span, f"the id {show(name)} is used twice", help_, related=related))
             continue
         seen[name] = span
         places[f"group:{name}" if kind == "group" else name] = SourcePlace(span.file, span.line)
