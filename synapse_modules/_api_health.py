@@ -88,5 +88,6 @@ class HealthCalls:
         rows = await self._runtime.api.run_db_interaction("charter_processes", living)
         if digest is None:
             return 200, {"processes": rows}
-        behind = [row["instance"] for row in rows if row["digest"] != digest]
+        sequence = call.whole_number("sequence", 0)
+        behind = [row["instance"] for row in rows if row["digest"] != digest or row["sequence"] < sequence]
         return 200, {"digest": digest, "judging": len(rows) - len(behind), "behind": len(behind), "waiting_for": behind}

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 from synapse.api.errors import Codes, SynapseError
 
+from charter.catalogue import names
 from synapse_modules._api_router import RECORDERS, Call, Route, Who
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from charter.judge import Compiled
+    from charter.terms import Limits, SessionTerms
     from synapse_modules._runtime import Runtime
 
+KINDS: Final = ("private", "direct", "public", "external")
 _PERSONAL: frozenset[Who] = frozenset({"steward", "self"})
 
 
@@ -41,15 +47,28 @@ class PeopleCalls:
 
     async def readers(self, _call: Call) -> tuple[int, Any]:
         """Who reads the compliance rooms and who approves, by name."""
-        raise SynapseError(404, "not yet", Codes.NOT_FOUND)
+        compiled = self._compiled()
+        return 200, await self._runtime.api.defer_to_thread(_readers, compiled)
 
     async def why(self, call: Call) -> tuple[int, Any]:
-        """Why somebody may or may not do something."""
-        raise SynapseError(404, "not yet", Codes.NOT_FOUND)
+        """Why somebody may or may not do something; ``room`` names a kind of room."""
+        user = self._about(call)
+        feature = call.query("feature")
+        if feature is None:
+            raise SynapseError(400, "`feature` is missing", Codes.MISSING_PARAM)
+        compiled = self._compiled()
+        kind = call.query("room") or "private"
+        if kind not in KINDS:
+            raise SynapseError(400, f"`room` is one of {', '.join(KINDS)}", Codes.INVALID_PARAM)
+        if feature not in names(compiled.networks):
+            raise SynapseError(400, f"There is no feature {feature[:64]!r}", Codes.INVALID_PARAM)
+        return 200, _explain(compiled, user, feature, kind, self._runtime.now())
 
     async def me(self, call: Call) -> tuple[int, Any]:
-        """What somebody may do."""
-        raise SynapseError(404, "not yet", Codes.NOT_FOUND)
+        """What somebody may do, within which limits, and who reads the compliance rooms."""
+        user = self._about(call)
+        compiled = self._compiled()
+        return 200, await self._runtime.api.defer_to_thread(_me, compiled, user, self._runtime.now())
 
     def _compiled(self) -> Compiled:
         compiled = self._runtime.compiled()
@@ -69,3 +88,62 @@ class PeopleCalls:
         if call.who == "self" and user != call.user:
             raise SynapseError(403, "You may only ask about yourself", Codes.FORBIDDEN)
         return user
+
+
+def _readers(compiled: Compiled) -> dict[str, list[str]]:
+    compliance = compiled.policy.compliance
+
+    def people(named: Iterable[str]) -> list[str]:
+        return sorted({user for name in named for user in compiled.members(name)})
+
+    return {"readers": people(compliance.readers), "approvers": people(compliance.approvers)}
+
+
+def _me(compiled: Compiled, user: str, now: float) -> dict[str, Any]:
+    return {
+        "user": user,
+        "policy": compiled.digest,
+        "features": [_feature(compiled, user, feature, now) for feature in names(compiled.networks)],
+        "limits": _terms(compiled.limits(user, now)),
+        "session": _terms(compiled.session(user, now)),
+        "readers": _readers(compiled)["readers"],
+    }
+
+
+def _feature(compiled: Compiled, user: str, feature: str, now: float) -> dict[str, Any]:
+    """Return one feature: allowed if it is in some kind of room, and in which."""
+    verdicts = {kind: compiled.decide(user, feature, kind, now) for kind in KINDS}
+    kinds = [kind for kind, verdict in verdicts.items() if verdict.allowed]
+    verdict = verdicts[kinds[0] if kinds else "private"]
+    ends = [one.until for one in verdicts.values() if one.until is not None]
+    return {
+        "id": feature,
+        "allowed": bool(kinds),
+        "in": kinds,
+        "rules": list(verdict.rules),
+        "reason": verdict.reason,
+        "until": min(ends) if ends else None,
+    }
+
+
+def _terms(terms: Limits | SessionTerms) -> dict[str, Any]:
+    """Return the settings that a rule of the policy sets, in the policy's own notation."""
+    values = {field.name: getattr(terms, field.name) for field in fields(terms)}
+    return {name: _written(values[name]) for name in values if values.get("sources", {}).get(name)} | {
+        "sources": {name: list(rules) for name, rules in terms.sources.items()},
+        "until": terms.until,
+    }
+
+
+def _written(value: Any) -> Any:
+    if isinstance(value, (int, str)) or value is None:
+        return value
+    if isinstance(value, tuple):
+        return [_written(one) for one in value]
+    if isinstance(value, dict):
+        return {str(key): _written(one) for key, one in value.items()}
+    return str(value)
+
+
+def _explain(compiled: Compiled, user: str, feature: str, kind: str, now: float) -> dict[str, Any]:
+    raise SynapseError(404, "not yet", Codes.NOT_FOUND)

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
 
+from charter.bundle import Bundle, BundleError, verify
 from charter.directory import DirectorySnapshot
+from charter.judge import compile_policy
 from synapse_modules._schema import at_startup
 
 if TYPE_CHECKING:
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
     from synapse.module_api import ModuleApi
     from synapse.storage.database import LoggingTransaction
 
-    from charter.bundle import Bundle
     from charter.judge import Compiled
     from charter.policy.policy_set import PolicySet
     from synapse_modules._outbox import Outbox
@@ -62,10 +63,8 @@ def open_bundle(text: str | bytes, keys: Mapping[str, str]) -> tuple[Bundle, Pol
     """Parse and verify a bundle.
 
     Raises:
-        charter.errors.CharterError: with a reason in words; nothing of a bundle that fails is used.
+        charter.bundle.BundleError: with the reason in words; nothing of a bundle that fails is used.
     """
-    from charter.bundle import Bundle, verify  # noqa: PLC0415 - see runtime start-up order
-
     bundle = Bundle.from_json(text)
     return bundle, verify(bundle, keys)
 
@@ -82,7 +81,7 @@ class Policies:
         self._bots = bots
         self._rejected: Head | None = None
         self._listeners: list[Callable[[Active], None]] = []
-        self._compiling = False
+        self._recompiling = False
 
     def on_swap(self, listener: Callable[[Active], None]) -> None:
         """Call `listener` on the reactor thread after each swap; at once if there is a policy already."""
@@ -94,8 +93,7 @@ class Policies:
         """Take the newest stored bundle that verifies; blocks, only while the process starts."""
         for sequence, text, applied_at in at_startup(self._api, "charter_bundles", _stored):
             try:
-                bundle, policy_set = open_bundle(text, self._keys)
-                self._swap(self._compile(bundle, policy_set, self.snapshot, applied_at))
+                self._swap(self.examine(text, applied_at))
             except Exception:
                 logger.exception("stored policy %s is not usable; trying the one before", sequence)
             else:
@@ -105,7 +103,7 @@ class Policies:
         """Use another directory snapshot; the policy is recompiled in a thread and swapped soon after."""
         self.snapshot = snapshot
         if self.active is not None:
-            self._api.run_as_background_process("charter_recompile", self._recompile)
+            self._api.run_as_background_process("charter_recompile", self._follow_directory)
 
     def set_snapshot_at_start(self, snapshot: DirectorySnapshot) -> None:
         """Use a snapshot and recompile at once; blocks, only while the process starts."""
@@ -125,24 +123,23 @@ class Policies:
         active = self.active
         return active is not None and head == (active.bundle.sequence, active.bundle.digest, active.bundle.stage)
 
-    def examine(self, text: bytes) -> Active:
+    def examine(self, text: str | bytes, applied_at: float | None = None) -> Active:
         """Open a bundle and compile it with the present directory, without using it; for a thread.
 
         Raises:
             Exception: whatever is wrong with it, in words.
         """
         bundle, policy_set = open_bundle(text, self._keys)
-        return self._compile(bundle, policy_set, self.snapshot, time.time())
+        return self._compile(bundle, policy_set, self.snapshot, time.time() if applied_at is None else applied_at)
 
     async def take(self, head: Head) -> None:
-        """Load, verify, compile and swap the bundle of `head`; on failure keep the last good and record why."""
+        """Load, verify, compile and swap the bundle of `head`; on failure keep the last good and record why, once."""
         row = await self._api.run_db_interaction("charter_bundle_row", row_of, head[0])
         if row is None:
             return
-        text, applied_at = row
         try:
-            bundle, policy_set = await self._api.defer_to_thread(open_bundle, text, self._keys)
-            await self._compile_and_swap(bundle, policy_set, applied_at)
+            active = await self._api.defer_to_thread(self.examine, *row)
+            self._check_row(active.bundle, head)
         except Exception as error:
             self._rejected = head
             logger.exception("stored policy %s is not usable; the last good one stays", head[0])
@@ -150,37 +147,40 @@ class Policies:
             self._outbox.put_soon("policy-refused", body={"reason": reason, "key_id": None, "sequence": head[0]})
         else:
             self._rejected = None
+            self._swap(active)
+            await self._follow_directory()
 
-    async def _recompile(self) -> None:
-        if self._compiling:
-            return  # the running compilation notices the newer snapshot when it ends
-        active = self.active
-        if active is not None:
-            await self._compile_and_swap(active.bundle, active.policy_set, active.applied_at)
+    def _check_row(self, bundle: Bundle, head: Head) -> None:
+        """Refuse a row that says something else than what is signed, or that would bring an older policy back.
 
-    async def _compile_and_swap(self, bundle: Bundle, policy_set: PolicySet, applied_at: float) -> None:
-        self._compiling = True
+        Raises:
+            BundleError: the table was tampered with or restored under the running process.
+        """
+        if (bundle.sequence, bundle.digest, bundle.stage) != head:
+            msg = "the table's columns do not fit the signed bundle"
+            raise BundleError(msg)
+        if self.active is not None and bundle.sequence < self.active.bundle.sequence:
+            msg = f"bundle {bundle.sequence} is older than the active bundle {self.active.bundle.sequence}"
+            raise BundleError(msg)
+
+    async def _follow_directory(self) -> None:
+        """Recompile until policy and directory are both the newest; one at a time, the running one sees what came meanwhile."""
+        if self._recompiling:
+            return
+        self._recompiling = True
         try:
-            while True:
-                snapshot = self.snapshot
-                compiled = await self._api.defer_to_thread(self._compile, bundle, policy_set, snapshot, applied_at)
-                newer = self.active
-                if newer is not None and newer.bundle.sequence > bundle.sequence:
-                    bundle, policy_set, applied_at = newer.bundle, newer.policy_set, newer.applied_at
-                    if newer.snapshot is self.snapshot:
-                        return
-                    continue
-                self._swap(compiled)
-                if snapshot is self.snapshot:
-                    return
+            while (active := self.active) is not None and active.snapshot is not self.snapshot:
+                renewed = await self._api.defer_to_thread(
+                    self._compile, active.bundle, active.policy_set, self.snapshot, active.applied_at
+                )
+                if self.active is active:
+                    self._swap(renewed)
         finally:
-            self._compiling = False
+            self._recompiling = False
 
     def _compile(
         self, bundle: Bundle, policy_set: PolicySet, snapshot: DirectorySnapshot | None, applied_at: float
     ) -> Active:
-        from charter.judge import compile_policy  # noqa: PLC0415 - see runtime start-up order
-
         compiled = compile_policy(policy_set, snapshot or _NOBODY, bots=self._bots)
         return Active(bundle, policy_set, compiled, snapshot, applied_at)
 
