@@ -77,7 +77,9 @@ def _unavailable(name: str, point: EntryPoint, error: Exception) -> click.Comman
     def say() -> NoReturn:
         package = point.value.partition(".")[0]
         words = f"`charter {name}` is not available: {package} cannot be loaded: {type(error).__name__}: {error}"
-        raise CharterError(words, "install the extra that it needs, for example `pip install 'charter[synapse,bots,demo]'`") from error
+        raise CharterError(
+            words, "install the extra that it needs, for example `pip install 'charter[synapse,bots,demo]'`"
+        ) from error
 
     context = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
     return click.Command(name, callback=say, context_settings=context, short_help="(not available here)")
@@ -133,10 +135,12 @@ def _unexpected(error: Exception) -> int:
 
         traceback.print_exception(error)
     words = " ".join(str(error).split())
-    return _failed(f"unexpected {type(error).__name__}: {words}", "run `charter --debug …` for the traceback, and report it")
+    return _failed(
+        f"unexpected {type(error).__name__}: {words}", "run `charter --debug …` for the traceback, and report it"
+    )
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[dt.datetime]):
     """An ISO time with offset, or a date (its beginning in UTC)."""
 
     name = "time"
@@ -154,10 +158,17 @@ class Moment(click.ParamType):
 
 @click.command("check")
 @click.argument("directory", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--format", "format_", type=click.Choice(["human", "json", "github", "sarif"]), default="human", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice(["human", "json", "github", "sarif"]), default="human", show_default=True
+)
 @click.option("--json", "format_", flag_value="json", help="Same as --format json.")
 @click.option("--at", type=Moment(), help="Judge what has expired at this time instead of now.")
-@click.option("--directory", "ldif", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="LDIF of the directory: finds groups without members, barriers that share people.")
+@click.option(
+    "--directory",
+    "ldif",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="LDIF of the directory: finds groups without members, barriers that share people.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show what each wildcard expands to.")
 def check_command(directory: Path, format_: str, at: dt.datetime | None, ldif: Path | None, verbose: bool) -> int:
     """Check the policy in DIRECTORY: every mistake at once, each at its place.
@@ -201,7 +212,9 @@ def _print_human(result: LoadResult, directory: Path, *, verbose: bool) -> None:
                 click.echo(f"{rule}: {pattern} = {', '.join(features)}")
         policy = result.policy_set.policy
         rules = len(result.policy_set.places) - len(policy.groups)
-        words = f"{directory.as_posix()}: {rules} rules, {len(policy.groups)} groups, {render.summary(result.diagnostics)}"
+        words = (
+            f"{directory.as_posix()}: {rules} rules, {len(policy.groups)} groups, {render.summary(result.diagnostics)}"
+        )
         click.echo(words)
     else:
         click.echo(f"{directory.as_posix()}: {render.summary(result.diagnostics)}")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from charter.policy.diagnostics import Diagnostic, Span
 from charter.policy.source import Document, Mapping, Node, Scalar, Sequence, Source
+from charter.policy.values import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from charter.policy.diagnostics import Severity
+    from charter.policy.diagnostics import Diagnostic, Span
     from charter.policy.shape import Path
 
 
@@ -36,11 +36,10 @@ class Merged:
         message: str,
         help_: str = "",
         *,
-        severity: Severity = "error",
         related: tuple[tuple[Span, str], ...] = (),
     ) -> Diagnostic:
         """Return a finding at a span of any of the files."""
-        return self.sources[span.file].diagnostic(code, span, message, help_, severity=severity, related=related)
+        return self.sources[span.file].diagnostic(code, span, message, help_, related=related)
 
     def node(self, path: Path) -> Node | None:
         """Return the node at a path, or None."""
@@ -86,31 +85,38 @@ def merge(documents: Iterable[Document]) -> Merged:
 
 def _merge_mapping(into: Mapping, more: Mapping, path: Path, merged: Merged) -> None:
     for name, value in more.values.items():
-        here = (*path, name)
-        key = more.keys[name]
         if name not in into.values:
-            into.keys[name] = key
+            into.keys[name] = more.keys[name]
             into.values[name] = _copy(value)
         else:
-            _merge_value(into, name, value, key, here, merged)
+            _merge_value(into, more, (*path, name), merged)
 
 
-def _merge_value(into: Mapping, name: str, value: Node, key: Scalar, path: Path, merged: Merged) -> None:  # noqa: PLR0913 - one step of the recursion
-    there = into.values[name]
-    first = ((into.keys[name].span, "first here"),)
+def _merge_value(into: Mapping, more: Mapping, path: Path, merged: Merged) -> None:
+    name = str(path[-1])
+    there, value = into.values[name], more.values[name]
     if path[0] == "groups" and len(path) > 1:
-        message = f"the group `{name}` is defined twice"
-        merged.diagnostics.append(merged.diagnostic("duplicate-id", key.span, message, f"first at {first[0][0]}; give one of them another id", related=first))
+        _report_twice(
+            "duplicate-id", f"the group {show(name)} is defined twice", into.keys[name], more.keys[name], merged
+        )
     elif isinstance(there, Mapping) and isinstance(value, Mapping):
         _merge_mapping(there, value, path, merged)
     elif isinstance(there, Sequence) and isinstance(value, Sequence):
         there.items.extend(value.items)
-    elif path == ("version",) and isinstance(there, Scalar) and isinstance(value, Scalar) and there.text == value.text:
-        return
-    else:
-        dotted = ".".join(map(str, path))
-        help_ = f"first at {first[0][0]}; keep one of them"
-        merged.diagnostics.append(merged.diagnostic("defined-twice", key.span, f"`{dotted}` is defined in two files", help_, related=first))
+    elif (
+        path != ("version",)
+        or not isinstance(there, Scalar)
+        or not isinstance(value, Scalar)
+        or there.text != value.text
+    ):
+        dotted = show(".".join(map(str, path)))
+        _report_twice("defined-twice", f"{dotted} is defined in two files", into.keys[name], more.keys[name], merged)
+
+
+def _report_twice(code: str, message: str, first: Scalar, second: Scalar, merged: Merged) -> None:
+    help_ = "keep one of them" if code == "defined-twice" else "give one of them another id"
+    found = merged.diagnostic(code, second.span, message, help_, related=((first.span, "first here"),))
+    merged.diagnostics.append(found)
 
 
 def _copy(node: Node) -> Node:

@@ -54,7 +54,9 @@ class Organisation(Model):
     name: str = Field(min_length=1, description="The company's name, shown in refusals.")
     server_name: str = Field(min_length=1, description="The Matrix server name, the part after the colon of an MXID.")
     timezone: TimeZoneName = Field("UTC", description="IANA time zone in which dates and hours are read.")
-    contact: str = Field(min_length=1, description="Whom refused people ask: a room alias, MXID, e-mail address or words.")
+    contact: str = Field(
+        min_length=1, description="Whom refused people ask: a room alias, MXID, e-mail address or words."
+    )
 
 
 class DirectorySelector(Model):
@@ -87,9 +89,13 @@ class Rule(Model):
 
     id: Identifier = Field(description="Unique over all files; named in refusals and records.")
     reason: str | None = Field(None, description="Shown to the person who is refused.")
-    until: Until | None = Field(None, description="Last day (ends at its end, organisation's time zone) or exact time with offset.")
+    until: Until | None = Field(
+        None, description="Last day (ends at its end, organisation's time zone) or exact time with offset."
+    )
     ticket: str | None = Field(None, description="Reference to the request behind the rule; shown in `why`.")
-    stage: Stage = Field("enforce", description="`shadow`: recorded as \"would have\", changes nothing. Default `enforce`.")
+    stage: Stage = Field(
+        "enforce", description='`shadow`: recorded as "would have", changes nothing. Default `enforce`.'
+    )
 
 
 class Grant(Rule):
@@ -98,7 +104,9 @@ class Grant(Rule):
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
     allow: tuple[FeaturePattern, ...] = Field((), description="Features given.")
     deny: tuple[FeaturePattern, ...] = Field((), description="Features taken away, whatever other rules allow.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     in_: tuple[RoomKind, ...] | None = Field(None, alias="in", description="Kinds of room; left out: all.")
     during: During | None = Field(None, description="When the rule applies; left out: always.")
 
@@ -107,10 +115,14 @@ class Limit(Rule):
     """Quantities; of several that match a person the strictest value of each setting counts."""
 
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     max_file: Size | None = Field(None, description="Largest single upload, e.g. `50MB`.")
     upload_per_day: Size | None = Field(None, description="Upload volume in 24 hours, e.g. `500MB`.")
-    types: tuple[str, ...] | None = Field(None, description="Allowed content types (`image/*`); of several limits the intersection.")
+    types: tuple[str, ...] | None = Field(
+        None, description="Allowed content types (`image/*`); of several limits the intersection."
+    )
     messages: Rate | None = Field(None, description="Messages, e.g. `60/min`.")
     invites: Rate | None = Field(None, description="Invitations, e.g. `20/h`.")
     rooms: Rate | None = Field(None, description="Rooms created, e.g. `10/day`.")
@@ -131,14 +143,18 @@ class DirectoryProfile(Model):
     display_name: str | None = Field(None, description="Attribute that holds the display name.")
     email: str | None = Field(None, description="Attribute that holds the e-mail address.")
     avatar: str | None = Field(None, description="Attribute that holds the photograph.")
-    locked: tuple[Literal["display_name", "email", "avatar"], ...] = Field((), description="Fields that people may not change themselves.")
+    locked: tuple[Literal["display_name", "email", "avatar"], ...] = Field(
+        (), description="Fields that people may not change themselves."
+    )
 
 
 class DirectoryPolicy(Model):
     """How old the directory snapshot may be, and what then."""
 
-    max_age: Duration = Field(86_400,  description="Oldest acceptable snapshot. Default `24h`.")
-    then: Literal["alert", "no_logon", "close"] = Field("no_logon", description="What happens when it is older. Default `no_logon`.")
+    max_age: Duration = Field(86_400, description="Oldest acceptable snapshot. Default `24h`.")
+    then: Literal["alert", "no_logon", "close"] = Field(
+        "no_logon", description="What happens when it is older. Default `no_logon`."
+    )
     profile: DirectoryProfile | None = Field(None, description="Profile fields taken from the directory.")
 
 
@@ -154,11 +170,17 @@ class SessionRule(Rule):
     """How long and from where a log-on is good; the strictest value of each setting counts."""
 
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     lifetime: Duration | None = Field(None, description="Absolute life of a log-on, e.g. `10h`.")
-    ends_when_away: Duration | None = Field(None, description="A session without any request for so long ends; at least `1m`.")
+    ends_when_away: Duration | None = Field(
+        None, description="A session without any request for so long ends; at least `1m`."
+    )
     max_sessions: Integer | None = Field(None, ge=1, description="Sessions at the same time.")
-    overflow: Literal["end_oldest", "refuse_newest"] | None = Field(None, description="What happens above `max_sessions`.")
+    overflow: Literal["end_oldest", "refuse_newest"] | None = Field(
+        None, description="What happens above `max_sessions`."
+    )
     hours: HoursWindow | None = Field(None, description="Log-on only during these hours.")
     networks: tuple[Network, ...] | None = Field(None, description="Log-on only from these networks (CIDR).")
     per_kind: SessionKinds | None = Field(None, description="Sessions of each kind of client.")
@@ -178,7 +200,9 @@ class FederationServer(Rule):
 
     server: str = Field(min_length=1, description="The other server's name.")
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     allow: tuple[FeaturePattern, ...] = Field(min_length=1, description="Features allowed in rooms with this server.")
 
 
@@ -192,7 +216,9 @@ class Relay(Rule):
     """Which TURN relay carries whose calls."""
 
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     turn: Identifier = Field(description="Name of a relay of the deployment's configuration.")
 
 
@@ -213,10 +239,17 @@ class Keep(Model):
 class Journal(Model):
     """The compliance journal."""
 
-    encryption: Literal["forbidden", "journaled"] = Field("forbidden", description="Encrypted rooms: forbidden, or only with the scribe inside. Default `forbidden`.")
-    on_failure: Literal["block", "alert"] = Field("alert", description="When the journal cannot keep up: block new messages or only sound the alarm. Default `alert`.")
-    max_lag: Duration = Field(60,  description="How far the journal may fall behind. Default `60s`.")
-    layout: Literal["rooms", "threads", "digest"] = Field("rooms", description="How the journal room shows conversations. Default `rooms`.")
+    encryption: Literal["forbidden", "journaled"] = Field(
+        "forbidden", description="Encrypted rooms: forbidden, or only with the scribe inside. Default `forbidden`."
+    )
+    on_failure: Literal["block", "alert"] = Field(
+        "alert",
+        description="When the journal cannot keep up: block new messages or only sound the alarm. Default `alert`.",
+    )
+    max_lag: Duration = Field(60, description="How far the journal may fall behind. Default `60s`.")
+    layout: Literal["rooms", "threads", "digest"] = Field(
+        "rooms", description="How the journal room shows conversations. Default `rooms`."
+    )
     keep: tuple[Keep, ...] = Field((), description="Retention by people; of several the longest.")
 
 
@@ -231,11 +264,15 @@ class GatewayGrant(Rule):
     """Who may exchange what with which addresses of a network."""
 
     to: tuple[Name, ...] = Field(min_length=1, description="Groups, MXIDs or `everyone`.")
-    except_: tuple[Name, ...] = Field((), alias="except", description="Groups or MXIDs to whom this rule does not apply.")
+    except_: tuple[Name, ...] = Field(
+        (), alias="except", description="Groups or MXIDs to whom this rule does not apply."
+    )
     network: Identifier = Field(description="A network of this policy.")
     destinations: tuple[str, ...] = Field((), description="Outside addresses, `*` as wildcard.")
     senders: tuple[str, ...] = Field((), description="Outside senders accepted inbound, `*` as wildcard.")
-    carry: tuple[Literal["text", "edit", "delete", "reaction", "file", "call"], ...] = Field(("text",), description="What may cross. Default `[text]`.")
+    carry: tuple[Literal["text", "edit", "delete", "reaction", "file", "call"], ...] = Field(
+        ("text",), description="What may cross. Default `[text]`."
+    )
     directions: tuple[Literal["in", "out"], ...] = Field(("in", "out"), description="Directions. Default both.")
     rate: Rate | None = Field(None, description="Messages, e.g. `60/h`.")
     approvals: Integer = Field(0, ge=0, le=9, description="How many approvers each message needs. Default 0.")
@@ -248,7 +285,9 @@ class DlpRule(Rule):
     match: RegexText | None = Field(None, description="Regular expression over the normalised text.")
     types: tuple[str, ...] | None = Field(None, description="Content types of files.")
     larger_than: Size | None = Field(None, description="Files above this size.")
-    sha256_in: str | None = Field(None, description="File with one hex SHA-256 a line, relative to the policy directory.")
+    sha256_in: str | None = Field(
+        None, description="File with one hex SHA-256 a line, relative to the policy directory."
+    )
     on: tuple[Literal["in", "out"], ...] = Field(("in", "out"), description="Directions. Default both.")
     then: Literal["deny", "hold", "alert"] = Field(description="What happens on a match.")
 
@@ -273,14 +312,21 @@ class Compliance(Model):
 
     readers: tuple[Name, ...] = Field((), description="Readers of the compliance rooms.")
     approvers: tuple[Name, ...] = Field((), description="Who decides requests in the approvals room.")
-    exempt_admins: tuple[str, ...] = Field((), description="Server admins whom no rule judges; each use raises an alarm.")
-    approvals_may_grant: ApprovalsMayGrant | None = Field(None, description="Bounds of grants approved in chat; left out: none.")
+    exempt_admins: tuple[str, ...] = Field(
+        (), description="Server admins whom no rule judges; each use raises an alarm."
+    )
+    approvals_may_grant: ApprovalsMayGrant | None = Field(
+        None, description="Bounds of grants approved in chat; left out: none."
+    )
 
 
 class Refusals(Model):
     """What a refused message looks like."""
 
-    message: Literal["replace", "reject"] = Field("replace", description="`replace`: the room shows a notice in its place and keeps working; `reject`: a plain 403. Default `replace`.")
+    message: Literal["replace", "reject"] = Field(
+        "replace",
+        description="`replace`: the room shows a notice in its place and keeps working; `reject`: a plain 403. Default `replace`.",
+    )
 
 
 class Policy(Model):
@@ -292,7 +338,9 @@ class Policy(Model):
     grants: tuple[Grant, ...] = Field((), description="Who may use what; default deny.")
     limits: tuple[Limit, ...] = Field((), description="Quantities.")
     barriers: tuple[Barrier, ...] = Field((), description="Groups that must not meet.")
-    directory: DirectoryPolicy = Field(default_factory=DirectoryPolicy, description="Age of the directory snapshot, profile fields.")
+    directory: DirectoryPolicy = Field(
+        default_factory=DirectoryPolicy, description="Age of the directory snapshot, profile fields."
+    )
     sessions: tuple[SessionRule, ...] = Field((), description="Log-ons.")
     memberships: tuple[Membership, ...] = Field((), description="Groups kept in step with rooms.")
     federation: Federation = Field(default_factory=Federation, description="Other Matrix servers.")

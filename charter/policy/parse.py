@@ -98,10 +98,16 @@ def load_files(files: dict[str, bytes | str], around: Surroundings | None = None
         around: what is known besides the files.
     """
     if not files:
-        return _refused(Diagnostic("no-policy", "error", ".", 1, 1, "there is no policy file here", "write one that ends in `.yaml`"))
+        return _refused(
+            Diagnostic(
+                "no-policy", "error", ".", 1, 1, "there is no policy file here", "write one that ends in `.yaml`"
+            )
+        )
     if len(files) > MAX_FILES:
         message = f"there are {len(files)} policy files"
-        return _refused(Diagnostic("too-large", "error", min(files), 1, 1, message, f"a policy has at most {MAX_FILES} files"))
+        return _refused(
+            Diagnostic("too-large", "error", min(files), 1, 1, message, f"a policy has at most {MAX_FILES} files")
+        )
     unreadable = [
         Diagnostic("unreadable-file", "error", name, 1, 1, f"the file cannot be read: {data}")
         for name, data in files.items()
@@ -180,7 +186,9 @@ def _places(merged: Merged) -> tuple[dict[str, SourcePlace], list[Diagnostic]]:
             first = seen[name]
             help_ = "ids are unique over all groups, rules and networks"
             related = ((first, "first here"),)
-            found.append(merged.diagnostic("duplicate-id", span, f"the id {show(name)} is used twice", help_, related=related))
+            found.append(
+                merged.diagnostic("duplicate-id", span, f"the id {show(name)} is used twice", help_, related=related)
+            )
             continue
         seen[name] = span
         places[f"group:{name}" if kind == "group" else name] = SourcePlace(span.file, span.line)

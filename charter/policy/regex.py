@@ -1,8 +1,8 @@
-"""Which regular expressions may stand in a policy: those that compile and cannot take exponential time.
+r"""Which regular expressions may stand in a policy: those that compile and cannot take exponential time.
 
-The check is conservative and looks at the expression alone: a repetition without bound inside another, or
-alternatives that begin alike inside one, can be matched in exponentially many ways and are refused unless
-made possessive. Polynomial expressions (`.*x.*y`) pass: the length of what is matched is bounded elsewhere.
+The check looks at the expression alone. Refused, inside a repetition: another one of no fixed length, unless
+what follows it can be told from what it repeats (`(\d+,)*`), and alternatives that begin alike. Possessive
+and atomic parts pass. Polynomial expressions (`.*x.*y`) pass too: who matches bounds the length of the text.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import re
 import warnings
 from re import _constants as op  # type: ignore[attr-defined]  # private, but the only parser of this very dialect
 from re import _parser as parser  # type: ignore[attr-defined]  # the same
-from typing import Any
+from typing import Any, Final
 
-_MANY = 16
-"""Repetitions up to this bound are treated as finite: 2**16 ways are slow, not endless."""
+_FEW: Final = 4
+"""Outer repetitions up to this bound are few: the matching ways are polynomial."""
 
 
 def dangerous(text: str) -> tuple[str, str]:
@@ -23,42 +23,78 @@ def dangerous(text: str) -> tuple[str, str]:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             re.compile(text)
-            tree = parser.parse(text)
+            tree = list(parser.parse(text))
     except (re.error, OverflowError, RecursionError, Warning) as error:
         return f"the regular expression does not compile: {error}", "test it with Python's `re` syntax"
     if _exponential(tree, repeated=False):
-        help_ = "do not nest repetitions; make the inner one possessive (`a++`) or name a separator"
+        help_ = "do not nest repetitions; make the inner one possessive (`a++`) or end it with a separator"
         return "the regular expression can take exponential time", help_
     return "", ""
 
 
-def _exponential(tree: Any, *, repeated: bool) -> bool:
-    return any(_item_exponential(code, argument, repeated=repeated) for code, argument in tree)
+def _exponential(tree: list[Any], *, repeated: bool) -> bool:
+    following = [*tree[1:], tree[0]] if tree else []
+    return any(_item_exponential(item, after, repeated=repeated) for item, after in zip(tree, following, strict=True))
 
 
-def _item_exponential(code: Any, argument: Any, *, repeated: bool) -> bool:
+def _item_exponential(item: Any, after: Any, *, repeated: bool) -> bool:
+    code, argument = item
     if code in (op.MAX_REPEAT, op.MIN_REPEAT):
         low, high, body = argument
-        loops = high == op.MAXREPEAT or high > _MANY
-        if loops and low != high and repeated:
+        if repeated and low != high and high > 1 and not _separated(list(body), after):
             return True
-        return _exponential(body, repeated=repeated or loops)
-    if code is op.POSSESSIVE_REPEAT:
-        return _exponential(argument[2], repeated=False)
-    if code is op.ATOMIC_GROUP:
-        return _exponential(argument, repeated=False)
+        return _exponential(list(body), repeated=repeated or high > _FEW)
+    if code is op.BRANCH and repeated and not _begin_differently(argument[1]):
+        return True
+    inside = repeated and code not in (op.POSSESSIVE_REPEAT, op.ATOMIC_GROUP)
+    return any(_exponential(part, repeated=inside) for part in _parts(code, argument))
+
+
+def _parts(code: Any, argument: Any) -> list[list[Any]]:
+    """Return the sequences inside an item."""
     if code is op.BRANCH:
-        branches = argument[1]
-        if repeated and not _begin_differently(branches):
-            return True
-        return any(_exponential(branch, repeated=repeated) for branch in branches)
+        return [list(branch) for branch in argument[1]]
+    if code is op.POSSESSIVE_REPEAT:
+        return [list(argument[2])]
     if code is op.SUBPATTERN:
-        return _exponential(argument[3], repeated=repeated)
+        return [list(argument[3])]
     if code in (op.ASSERT, op.ASSERT_NOT):
-        return _exponential(argument[1], repeated=repeated)
+        return [list(argument[1])]
     if code is op.GROUPREF_EXISTS:
-        return any(_exponential(part, repeated=repeated) for part in argument[1:] if part)
+        return [list(part) for part in argument[1:] if part]
+    return [list(argument)] if code is op.ATOMIC_GROUP else []
+
+
+def _separated(body: list[Any], after: Any) -> bool:
+    """Return whether a repetition ends where a literal begins that it cannot itself contain."""
+    if len(body) != 1 or after[0] is not op.LITERAL:
+        return False
+    code, argument = body[0]
+    if code is op.LITERAL:
+        return bool(argument != after[1])
+    if code is op.NOT_LITERAL:
+        return bool(argument == after[1])
+    return code is op.IN and not _contains(argument, after[1])
+
+
+def _contains(members: list[Any], char: int) -> bool:
+    """Return whether a character class may contain a character; in doubt, yes."""
+    if members and members[0][0] is op.NEGATE:
+        return not any(code is op.LITERAL and value == char for code, value in members[1:])
+    for code, value in members:
+        if (code is op.LITERAL and value == char) or (code is op.RANGE and value[0] <= char <= value[1]):
+            return True
+        if code is op.CATEGORY and _in_category(value, chr(char)):
+            return True
     return False
+
+
+def _in_category(category: Any, char: str) -> bool:
+    if category is op.CATEGORY_DIGIT:
+        return char.isdigit()
+    if category is op.CATEGORY_WORD:
+        return char.isalnum() or char == "_"
+    return category is not op.CATEGORY_SPACE or char.isspace()
 
 
 def _begin_differently(branches: list[Any]) -> bool:

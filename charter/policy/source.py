@@ -15,7 +15,8 @@ import yaml
 from yaml import events as ev
 from yaml.reader import Reader
 
-from charter.policy.diagnostics import Diagnostic, Severity, Span
+from charter.policy.codes import CODES
+from charter.policy.diagnostics import Diagnostic, Span
 from charter.policy.values import Plain
 
 if TYPE_CHECKING:
@@ -101,13 +102,12 @@ class Source:
         message: str,
         help_: str = "",
         *,
-        severity: Severity = "error",
         related: tuple[tuple[Span, str], ...] = (),
     ) -> Diagnostic:
         """Return a finding at a span of this file."""
         text = self.lines[span.line - 1]
         return Diagnostic(
-            code, severity, span.file, span.line, span.column, message, help_, text, span.length, related
+            code, CODES[code].severity, span.file, span.line, span.column, message, help_, text, span.length, related
         )
 
 
@@ -140,7 +140,12 @@ def read_source(file: str, data: bytes) -> Document:
     """
     if len(data) > MAX_BYTES:
         source = Source.of(file, "")
-        found = source.diagnostic("too-large", Span(file, 1, 1), f"the file has {len(data)} bytes", f"a policy file has at most {MAX_BYTES // 2**20} MiB; split it")
+        found = source.diagnostic(
+            "too-large",
+            Span(file, 1, 1),
+            f"the file has {len(data)} bytes",
+            f"a policy file has at most {MAX_BYTES // 2**20} MiB; split it",
+        )
         return Document(source, None, (found,))
     try:
         text = data.decode("utf-8-sig")
@@ -150,7 +155,9 @@ def read_source(file: str, data: bytes) -> Document:
     bad = Reader.NON_PRINTABLE.search(text)
     if bad:
         span = _span_at(source, text, bad.start())
-        found = source.diagnostic("bad-character", span, f"the character U+{ord(bad[0]):04X} may not stand in a policy", "remove it")
+        found = source.diagnostic(
+            "bad-character", span, f"the character U+{ord(bad[0]):04X} may not stand in a policy", "remove it"
+        )
         return Document(source, None, (found,))
     builder = _Builder(source)
     try:
@@ -167,7 +174,9 @@ def _not_text(file: str, data: bytes, position: int) -> Document:
     source = Source.of(file, data.decode("utf-8-sig", errors="replace"))
     line = _LINE_BREAK.split(before)
     span = source.span(len(line) - 1, len(line[-1]), len(line) - 1, len(line[-1]) + 1)
-    found = source.diagnostic("not-utf8", span, f"the byte 0x{data[position]:02X} is not UTF-8", "save the file as UTF-8")
+    found = source.diagnostic(
+        "not-utf8", span, f"the byte 0x{data[position]:02X} is not UTF-8", "save the file as UTF-8"
+    )
     return Document(source, None, (found,))
 
 
@@ -181,7 +190,8 @@ def _syntax(source: Source, error: yaml.MarkedYAMLError) -> Diagnostic:
     line, column = (mark.line, mark.column) if mark else (0, 0)
     span = source.span(line, column, line, column + 1)
     problem = str(error.problem or error.context or "not YAML")
-    help_, related = "", ()
+    help_ = ""
+    related: tuple[tuple[Span, str], ...] = ()
     if "'\\t'" in problem:
         problem, help_ = "a tab cannot indent YAML", "use spaces"
     elif "mapping values are not allowed" in problem:
@@ -210,11 +220,18 @@ class _Builder:
             if isinstance(event, ev.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    self._stop("several-documents", event, "a second document begins here", "one file holds one document; remove `---`")
+                    self._stop(
+                        "several-documents",
+                        event,
+                        "a second document begins here",
+                        "one file holds one document; remove `---`",
+                    )
             elif isinstance(event, ev.NodeEvent):
                 root = self._node(event, events, 0)
         if root is None or (isinstance(root, Scalar) and root.plain and root.text in _NULLS):
-            self._report("empty-file", self.source.span(0, 0, 0, 1), "the file says nothing", "write a key, or remove the file")
+            self._report(
+                "empty-file", self.source.span(0, 0, 0, 1), "the file says nothing", "write a key, or remove the file"
+            )
             return None
         if not isinstance(root, Mapping):
             self._report("wrong-type", root.span, "a policy file is a mapping of keys", "begin with `version: 1`")
@@ -275,22 +292,34 @@ class _Builder:
         first = keys.get(key.text)
         if first:
             place = ((first.span, "first here"),)
-            self._report("duplicate-key", key.span, f"`{key.text}` stands here a second time", f"first on line {first.span.line}", place)
+            self._report(
+                "duplicate-key",
+                key.span,
+                f"`{key.text}` stands here a second time",
+                f"first on line {first.span.line}",
+                place,
+            )
             return False
         return True
 
     def _has_value(self, value: Node, what: str, key: Scalar | None = None) -> bool:
         if isinstance(value, Scalar) and value.plain and value.text in _NULLS:
             span = key.span if key and not value.text else value.span
-            self._report("empty-value", span, f"{what} has no value", "write a value, `[]` for an empty list, or remove it")
+            self._report(
+                "empty-value", span, f"{what} has no value", "write a value, `[]` for an empty list, or remove it"
+            )
             return False
         return True
 
     def _span(self, event: ev.Event, last: ev.Event | None = None) -> Span:
         start, end = event.start_mark, (last or event).end_mark
+        assert start is not None
+        assert end is not None
         return self.source.span(start.line, start.column, end.line, end.column)
 
-    def _report(self, code: str, span: Span, message: str, help_: str, related: tuple[tuple[Span, str], ...] = ()) -> None:
+    def _report(
+        self, code: str, span: Span, message: str, help_: str, related: tuple[tuple[Span, str], ...] = ()
+    ) -> None:
         self.found.append(self.source.diagnostic(code, span, message, help_, related=related))
 
     def _stop(self, code: str, event: ev.Event, message: str, help_: str) -> None:

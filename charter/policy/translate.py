@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from charter.policy.shape import NOUNS, keys_of, model_at
 from charter.policy.source import Mapping, Scalar, Sequence
 from charter.policy.values import show
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
@@ -39,21 +39,10 @@ def did_you_mean(word: str, words: Iterable[str], otherwise: str = "") -> str:
 
 def _translate(merged: Merged, detail: ErrorDetails) -> Diagnostic:
     path = _real_path(merged, detail["loc"])
-    kind = detail["type"]
     context: dict[str, Any] = detail.get("ctx", {})
-    if kind == "missing":
-        return _missing(merged, path)
-    if kind == "extra_forbidden":
-        return _unknown(merged, path)
     if "message" in context and "help" in context:
-        return merged.diagnostic(kind, merged.span(path), context["message"], context["help"])
-    if kind == "literal_error":
-        return _not_one_of(merged, path, detail)
-    if kind == "string_pattern_mismatch":
-        return _pattern(merged, path, detail)
-    if kind in ("string_type", "tuple_type", "dict_type", "model_type", "model_attributes_type"):
-        return _wrong_type(merged, path, kind)
-    return _out_of_bounds(merged, path, kind, context, detail)
+        return merged.diagnostic(detail["type"], merged.span(path), context["message"], context["help"])
+    return _TRANSLATORS.get(detail["type"], _out_of_bounds)(merged, path, detail)
 
 
 def _real_path(merged: Merged, loc: tuple[str | int, ...]) -> Path:
@@ -74,7 +63,7 @@ def _noun(path: Path) -> str:
     return NOUNS[model] if model else "this"
 
 
-def _missing(merged: Merged, path: Path) -> Diagnostic:
+def _missing(merged: Merged, path: Path, _: ErrorDetails) -> Diagnostic:
     noun, key = _noun(path[:-1]), path[-1]
     model = model_at(path[:-1])
     info = keys_of(model).get(str(key)) if model else None
@@ -82,12 +71,14 @@ def _missing(merged: Merged, path: Path) -> Diagnostic:
     return merged.diagnostic("missing-key", merged.span(path[:-1]), f"{noun} needs `{key}`", help_)
 
 
-def _unknown(merged: Merged, path: Path) -> Diagnostic:
+def _unknown(merged: Merged, path: Path, _: ErrorDetails) -> Diagnostic:
     key = str(path[-1])
     model = model_at(path[:-1])
     keys = list(keys_of(model)) if model else []
     help_ = did_you_mean(key, keys, "its keys are " + ", ".join(keys))
-    return merged.diagnostic("unknown-key", merged.key_span(path), f"{show(key)} is not a key of {_noun(path[:-1])}", help_)
+    return merged.diagnostic(
+        "unknown-key", merged.key_span(path), f"{show(key)} is not a key of {_noun(path[:-1])}", help_
+    )
 
 
 def _not_one_of(merged: Merged, path: Path, detail: ErrorDetails) -> Diagnostic:
@@ -105,7 +96,9 @@ def _pattern(merged: Merged, path: Path, detail: ErrorDetails) -> Diagnostic:
     span = merged.key_span(path) if in_groups else merged.span(path)
     if "\\*" in pattern and "a-z" in pattern:
         message = f"{show(value)} is not a feature"
-        help_ = "`*` stands alone or at the end, after a dot: `chat.*`" if "*" in value else "`charter features` lists them"
+        help_ = (
+            "`*` stands alone or at the end, after a dot: `chat.*`" if "*" in value else "`charter features` lists them"
+        )
         return merged.diagnostic("bad-feature", span, message, help_)
     if pattern.startswith("^[a-z0-9]"):
         help_ = "lower case letters, digits, `.`, `_` and `-`; at most 64, beginning with a letter or digit"
@@ -126,7 +119,8 @@ def _field(path: Path) -> str:
     return str(info.description) if info and info.description else ""
 
 
-def _wrong_type(merged: Merged, path: Path, kind: str) -> Diagnostic:
+def _wrong_type(merged: Merged, path: Path, detail: ErrorDetails) -> Diagnostic:
+    kind = detail["type"]
     node = merged.node(path)
     if isinstance(node, Scalar):
         there = f"{show(node.text)} is a single value"
@@ -137,13 +131,18 @@ def _wrong_type(merged: Merged, path: Path, kind: str) -> Diagnostic:
     if kind == "tuple_type" and isinstance(node, Scalar):
         help_ = f"write `[{node.text}]`" if "\n" not in node.text else help_
     span = merged.span(path)
-    return merged.diagnostic("wrong-type", span, f"{there}, but `{_key(path)}` is {wanted}" if path else f"{there}", help_)
+    return merged.diagnostic(
+        "wrong-type", span, f"{there}, but `{_key(path)}` is {wanted}" if path else f"{there}", help_
+    )
 
 
-def _out_of_bounds(merged: Merged, path: Path, kind: str, context: dict[str, Any], detail: ErrorDetails) -> Diagnostic:
+def _out_of_bounds(merged: Merged, path: Path, detail: ErrorDetails) -> Diagnostic:
+    context: dict[str, Any] = detail.get("ctx", {})
+    kind = detail["type"]
     key = _key(path)
     words = {
-        "too_short": f"`{key}` needs at least {context.get('min_length')} " + ("item" if context.get("min_length") == 1 else "items"),
+        "too_short": f"`{key}` needs at least {context.get('min_length')} "
+        + ("item" if context.get("min_length") == 1 else "items"),
         "too_long": f"`{key}` has at most {context.get('max_length')} items",
         "string_too_short": f"`{key}` must not be empty",
         "string_too_long": f"`{key}` has at most {context.get('max_length')} characters",
@@ -151,3 +150,15 @@ def _out_of_bounds(merged: Merged, path: Path, kind: str, context: dict[str, Any
         "less_than_equal": f"`{key}` is at most {context.get('le')}",
     }
     return merged.diagnostic("bad-value", merged.span(path), words.get(kind, f"`{key}`: {detail['msg']}"), _field(path))
+
+
+_TRANSLATORS: Final[dict[str, Callable[[Merged, Path, ErrorDetails], Diagnostic]]] = {
+    "missing": _missing,
+    "extra_forbidden": _unknown,
+    "literal_error": _not_one_of,
+    "string_pattern_mismatch": _pattern,
+    "string_type": _wrong_type,
+    "tuple_type": _wrong_type,
+    "dict_type": _wrong_type,
+    "model_type": _wrong_type,
+}

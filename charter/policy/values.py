@@ -116,7 +116,7 @@ def parse_integer(value: object) -> int:
 def parse_duration(value: object) -> int:
     """Parse `10h`, `1h30m`, `7y` to seconds."""
     text = text_of(value, "a duration such as `10h`")
-    if not re.fullmatch(r"([0-9]+[smhdwy])+", text, re.ASCII) or len(text) > 40:
+    if not re.fullmatch(r"([0-9]{1,15}[smhdwy]){1,6}", text, re.ASCII):
         message = f"{show(text)} is not a duration"
         raise refuse(message, _unit_help(text, "seconds: `{0}s`, minutes: `{0}m`, hours: `{0}h`", _DURATION_HELP))
     parts = [(int(number), unit) for number, unit in re.findall(r"([0-9]+)([smhdwy])", text)]
@@ -133,7 +133,7 @@ def parse_duration(value: object) -> int:
 
 def format_duration(seconds: int) -> str:
     """Return the shortest notation that means these seconds."""
-    unit = next(unit for unit, size in reversed(SECONDS.items()) if seconds % size == 0)
+    unit = next(unit for unit, size in reversed(list(SECONDS.items())) if seconds % size == 0)
     return f"{seconds // SECONDS[unit]}{unit}"
 
 
@@ -144,7 +144,11 @@ def parse_size(value: object) -> int:
     if not match or match[2] not in BYTES:
         near = {"k": "kB", "kb": "kB", "m": "MB", "mb": "MB", "g": "GB", "gb": "GB", "t": "TB", "tb": "TB", "b": "B"}
         unit = near.get(match[2].lower()) if match else None
-        help_ = f"did you mean `{match[1]}{unit}`?" if match and unit else _unit_help(text, "bytes: `{0}B`, million bytes: `{0}MB`", _SIZE_HELP)
+        help_ = (
+            f"did you mean `{match[1]}{unit}`?"
+            if match and unit
+            else _unit_help(text, "bytes: `{0}B`, million bytes: `{0}MB`", _SIZE_HELP)
+        )
         message = f"{show(text)} is not a size"
         raise refuse(message, help_)
     size = int(match[1]) * BYTES[match[2]]
@@ -170,7 +174,11 @@ def parse_allowance(value: object) -> Allowance:
     if not match or match[2] not in PERIODS:
         near = {"sec": "s", "second": "s", "m": "min", "minute": "min", "hour": "h", "hr": "h", "d": "day", "w": "week"}
         unit = near.get(match[2]) if match else None
-        help_ = f"did you mean `{match[1]}/{unit}`?" if match and unit else _unit_help(text, "`{0}/min`, `{0}/h`, `{0}/day`", _RATE_HELP)
+        help_ = (
+            f"did you mean `{match[1]}/{unit}`?"
+            if match and unit
+            else _unit_help(text, "`{0}/min`, `{0}/h`, `{0}/day`", _RATE_HELP)
+        )
         message = f"{show(text)} is not a rate"
         raise refuse(message, help_)
     return Allowance(int(match[1]), PERIODS[match[2]])

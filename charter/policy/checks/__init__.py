@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 from charter.policy.checks.context import Context, Surroundings
 from charter.policy.checks.groups import check_groups
 from charter.policy.checks.names import check_names
+from charter.policy.checks.outside import check_compliance, check_encryption, check_gateway, check_services
+from charter.policy.checks.quantities import check_directory, check_overlaps, check_relays, check_sessions
+from charter.policy.checks.rules import check_barriers, check_rules, check_shadowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +21,21 @@ if TYPE_CHECKING:
 
 __all__ = ["Surroundings", "check"]
 
-CHECKS = (check_names, check_groups)
+CHECKS = (
+    check_names,
+    check_groups,
+    check_rules,
+    check_shadowed,
+    check_barriers,
+    check_overlaps,
+    check_sessions,
+    check_directory,
+    check_relays,
+    check_gateway,
+    check_services,
+    check_compliance,
+    check_encryption,
+)
 
 
 def check(

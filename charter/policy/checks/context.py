@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from charter.policy.checks.audience import Audience
-from charter.policy.codes import CODES
 from charter.policy.values import end_of
 
 if TYPE_CHECKING:
@@ -69,9 +68,8 @@ class Context:
     def report(self, code: str, path: Path, message: str, help_: str = "", *related: tuple[Path, str]) -> None:
         """Add a finding at the value of a path."""
         places = tuple((self.merged.span(there), words) for there, words in related)
-        severity = CODES[code].severity
         span = self.merged.span(path)
-        self.found.append(self.merged.diagnostic(code, span, message, help_, severity=severity, related=places))
+        self.found.append(self.merged.diagnostic(code, span, message, help_, related=places))
 
     def rules(self) -> Iterator[tuple[Path, m.Rule]]:
         """Yield path and rule, every kind."""

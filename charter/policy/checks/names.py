@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from charter.policy.shape import Path
 
 _MXID: Final = re.compile(r"@[^\s:@]+:[^\s:@]+(:[0-9]{1,5})?")
-SERVER_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?")
+SERVER_NAME: Final = re.compile(
+    r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,250}[A-Za-z0-9])?(?::[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](?::[0-9]{1,5})?"
+)
 """Source: Matrix specification, appendices, "Server name"."""
 
 REMOTE_ALLOWED: Final = frozenset({("grants",), ("federation", "servers"), ("barriers",)})
@@ -32,8 +34,17 @@ def check_names(context: Context) -> None:
         _check_feature(context, path, pattern)
     for index, grant in enumerate(context.policy.gateway.grants):
         if grant.network not in context.networks:
-            help_ = did_you_mean(grant.network, context.networks, _list("the networks are", context.networks, "define it under `gateway.networks`"))
-            context.report("unknown-network", ("gateway", "grants", index, "network"), f"there is no network {show(grant.network)}", help_)
+            help_ = did_you_mean(
+                grant.network,
+                context.networks,
+                _list("the networks are", context.networks, "define it under `gateway.networks`"),
+            )
+            context.report(
+                "unknown-network",
+                ("gateway", "grants", index, "network"),
+                f"there is no network {show(grant.network)}",
+                help_,
+            )
     _check_servers(context)
 
 
@@ -83,7 +94,12 @@ def check_mxid(context: Context, path: Path, name: str, *, local: bool) -> None:
         help_ = f"did you mean `{own}`?" if near else f"only people of {server} can stand here"
         context.report("remote-user", path, f"{show(name)} is a user of another server", help_)
     elif near:
-        context.report("similar-server", path, f"{show(name)} is a user of another server, whose name is almost this one's", f"did you mean `{own}`?")
+        context.report(
+            "similar-server",
+            path,
+            f"{show(name)} is a user of another server, whose name is almost this one's",
+            f"did you mean `{own}`?",
+        )
 
 
 def _patterns(context: Context) -> Iterator[tuple[Path, str]]:
@@ -107,30 +123,56 @@ def _check_feature(context: Context, path: Path, pattern: str) -> None:
     if catalogue.expand(pattern, context.networks):
         return
     if pattern == "gateway.*":
-        context.report("empty-wildcard", path, "`gateway.*` stands for nothing: the policy has no network", "define one under `gateway.networks`")
+        context.report(
+            "empty-wildcard",
+            path,
+            "`gateway.*` stands for nothing: the policy has no network",
+            "define one under `gateway.networks`",
+        )
         return
     known = catalogue.names(context.networks)
     if pattern.endswith(".*"):
         prefixes = sorted({name.partition(".")[0] + ".*" for name in known if "." in name})
-        context.report("unknown-feature", path, f"no feature begins with {show(pattern[:-1])}", did_you_mean(pattern, prefixes, "`charter features` lists them"))
+        context.report(
+            "unknown-feature",
+            path,
+            f"no feature begins with {show(pattern[:-1])}",
+            did_you_mean(pattern, prefixes, "`charter features` lists them"),
+        )
     elif pattern.startswith("gateway."):
         networks = context.networks
-        help_ = did_you_mean(pattern, [f"gateway.{name}" for name in networks], _list("the networks are", networks, "define one under `gateway.networks`"))
+        help_ = did_you_mean(
+            pattern,
+            [f"gateway.{name}" for name in networks],
+            _list("the networks are", networks, "define one under `gateway.networks`"),
+        )
         context.report("unknown-network", path, f"there is no network {show(pattern.partition('.')[2])}", help_)
     else:
         inside = [name for name in known if name.startswith(pattern + ".")]
-        otherwise = f"did you mean `{pattern}.*`?" if inside else did_you_mean(pattern, known, "`charter features` lists them")
+        otherwise = (
+            f"did you mean `{pattern}.*`?" if inside else did_you_mean(pattern, known, "`charter features` lists them")
+        )
         context.report("unknown-feature", path, f"there is no feature {show(pattern)}", otherwise)
 
 
 def _check_servers(context: Context) -> None:
     own = context.policy.organisation.server_name
     if not SERVER_NAME.fullmatch(own):
-        context.report("bad-server", ("organisation", "server_name"), f"{show(own)} is not a server name", "write it as in MXIDs: `acme.example`")
+        context.report(
+            "bad-server",
+            ("organisation", "server_name"),
+            f"{show(own)} is not a server name",
+            "write it as in MXIDs: `acme.example`",
+        )
     for index, rule in enumerate(context.policy.federation.servers):
         path = ("federation", "servers", index, "server")
         if not SERVER_NAME.fullmatch(rule.server):
-            context.report("bad-server", path, f"{show(rule.server)} is not a server name", "write it as in MXIDs, without wildcards: `partner.example`")
+            context.report(
+                "bad-server",
+                path,
+                f"{show(rule.server)} is not a server name",
+                "write it as in MXIDs, without wildcards: `partner.example`",
+            )
         elif rule.server == own:
             context.report("bad-server", path, f"{show(own)} is this server itself", "name the other server")
 
