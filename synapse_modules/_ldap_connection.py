@@ -176,9 +176,8 @@ class Connector:
         if code in _TRANSIENT:
             raise DirectoryUnavailableError(str(description), str(address))
         what = "wrong DN or password" if code == _INVALID_CREDENTIALS else str(description)
-        raise DirectoryMisconfiguredError(
-            f"the service account {self._config.bind_dn} was refused: {what}", str(address)
-        )
+        msg = f"the service account {self._config.bind_dn} was refused: {what}"
+        raise DirectoryMisconfiguredError(msg, str(address))
 
     def close_thread(self) -> None:
         """Close the kept connections of the calling thread."""
@@ -301,3 +300,6 @@ def _close(connection: Any) -> None:
     """Close without an unbind that could block: the socket is the only thing of value."""
     with contextlib.suppress(LDAPException, OSError, AttributeError):
         connection.strategy.close()
+    if connection.socket is not None:  # ldap3 forgets the socket of an opening that failed
+        with contextlib.suppress(OSError):
+            connection.socket.close()

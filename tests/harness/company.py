@@ -35,6 +35,8 @@ COMPANY = "".join(
         person("erin", "pässwörd ½"),
         person("Mixed.Case"),
         person("star*(x)", rdn="cn=Star"),
+        person("locked", extra="pwdAccountLockedTime: 000001010000Z\n"),
+        person("fresh", extra="pwdReset: TRUE\n"),
         group("traders", "uid=alice,ou=people"),
         group("desk", "uid=bob,ou=people", "cn=traders,ou=groups"),
         group("floor", "cn=desk,ou=groups", "uid=carol,ou=people"),

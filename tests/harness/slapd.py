@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
 import os
@@ -21,6 +22,7 @@ from tests.harness.ports import free_ports
 from tests.harness.waiting import until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 SUFFIX = "dc=acme,dc=example"
@@ -252,10 +254,9 @@ class Slapd:
 
     def modify(self, dn: str, changes: dict[str, list[tuple[str, list[str]]]]) -> None:
         """Change an entry as an administrator; `changes` as ldap3 wants them."""
+        relax = ("1.3.6.1.4.1.4203.666.5.12", True, None)  # operational attributes may be written too
         with self._admin() as connection:
-            assert connection.modify(dn, changes, controls=[("1.3.6.1.4.1.4203.666.5.12", True, None)]), (
-                connection.result
-            )
+            assert connection.modify(dn, changes, controls=[relax]), connection.result
 
     def delete(self, dn: str) -> None:
         """Delete an entry as an administrator."""
@@ -267,6 +268,11 @@ class Slapd:
         with self._admin() as connection:
             assert connection.add(dn, object_class, attributes), connection.result
 
-    def _admin(self) -> ldap3.Connection:
+    @contextlib.contextmanager
+    def _admin(self) -> Iterator[ldap3.Connection]:
         server = ldap3.Server("127.0.0.1", self.port, get_info=ldap3.NONE)
-        return ldap3.Connection(server, ROOT_DN, ROOT_PASSWORD, auto_bind=True, check_names=False)
+        connection = ldap3.Connection(server, ROOT_DN, ROOT_PASSWORD, auto_bind=True, check_names=False)
+        try:
+            yield connection
+        finally:
+            connection.unbind()
