@@ -157,7 +157,7 @@ class AppService:
             "url": None,
             "as_token": self.as_token,
             "hs_token": self.hs_token,
-            "sender_localpart": self.localpart,
+            "sender_localpart": f"_{self.localpart}",  # Synapse serves no /sync to the sender itself
             "rate_limited": False,
             "namespaces": {"users": [{"exclusive": True, "regex": regex}], "rooms": [], "aliases": []},
         }
