@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -74,14 +75,28 @@ class Postgres:
 @contextlib.contextmanager
 def running_postgres(folder: Path) -> Iterator[Postgres]:
     """Start a throw-away cluster below `folder`; it trusts loopback and skips fsync of nothing."""
-    data = folder / "pg"
-    data.mkdir(parents=True)
-    if os.geteuid() == 0:
-        owner = pwd.getpwnam("postgres")
-        os.chown(data, owner.pw_uid, owner.pw_gid)
-        for parent in [folder, *folder.parents]:
-            if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
-                parent.chmod(parent.stat().st_mode | 0o011)
+    folder.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context(_cluster(folder, stack))
+
+
+def _home(folder: Path, stack: contextlib.ExitStack) -> Path:
+    """Return where the data goes: pytest closes its own directories to every other user each time one more pytest starts."""
+    if os.geteuid() != 0:
+        return folder / "pg"
+    home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="charter-postgres-")))
+    home.chmod(0o711)
+    data = home / "pg"
+    data.mkdir()
+    owner = pwd.getpwnam("postgres")
+    os.chown(data, owner.pw_uid, owner.pw_gid)
+    return data
+
+
+@contextlib.contextmanager
+def _cluster(folder: Path, stack: contextlib.ExitStack) -> Iterator[Postgres]:
+    data = _home(folder, stack)
+    log = stack.enter_context((folder / "postgres.log").open("wb"))
     subprocess.run(
         [
             *_as_postgres(),
@@ -117,8 +132,8 @@ def running_postgres(folder: Path) -> Iterator[Postgres]:
             "max_connections=200",
         ],
         stdout=subprocess.DEVNULL,
-        stderr=(folder / "postgres.log").open("wb"),
-        cwd=folder,
+        stderr=log,
+        cwd="/",
     )
     try:
         ready = [_postgres_bin("pg_isready"), "-h", "127.0.0.1", "-p", str(port), "-q"]
@@ -140,6 +155,7 @@ def running_redis(folder: Path) -> Iterator[str]:
     if program is None:
         msg = "redis-server is not installed (Debian: redis-server)"
         raise MissingServerError(msg)
+    folder.mkdir(parents=True, exist_ok=True)
     (port,) = free_ports(1)
     server = subprocess.Popen(
         [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)],

@@ -17,6 +17,7 @@ from charter.policy.parse import load_files
 from deploy.apply_cli import API, apply_policy_set
 from deploy.errors import DeployError
 from deploy.keys import generate_admin_key, load_admin_key
+from tests.harness.postgres import running_postgres, running_redis
 from tests.harness.synapse import Client, Homeserver, Response
 from tests.harness.waiting import until
 
@@ -259,3 +260,70 @@ def test_person_sees_what_holds_for_them(company: Company) -> None:
     assert (me["limits"]["messages"], me["session"]["lifetime"]) == ("60/min", 36000)
     people = company.server.bot("charter-scribe").request("GET", f"{API}/readers").body
     assert people == {"readers": ["@ada:acme.example"], "approvers": ["@max:acme.example"]}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Company]:
+    """Return a company on PostgreSQL and Redis: main and two workers, started all at once on an empty database."""
+    folder = tmp_path_factory.mktemp("cluster")
+    with running_postgres(folder / "postgres") as postgres, running_redis(folder / "redis") as redis:
+        made = Company(folder, workers=2, database=postgres.create("synapse"), redis=redis)
+        try:
+            made.server.start()
+            yield made
+        finally:
+            made.server.stop()
+
+
+def test_every_worker_judges_by_a_policy_within_two_seconds(cluster: Company) -> None:
+    """Three processes on PostgreSQL: an apply through one is in force on all, and each names itself."""
+    applied = cluster.apply(POLICY)
+    assert (applied.judging, applied.behind) == (3, ())
+    assert applied.seconds < WITHIN
+    again = cluster.apply(MORE)
+    assert again.seconds < WITHIN
+    for name in ("main", "worker1", "worker2"):
+        scribe = cluster.server.bot("charter-scribe", process=name)
+        assert scribe.request("GET", f"{API}/bundle").body["digest"] == policy(MORE).digest, name
+    processes = cluster.server.bot("charter-scribe").request("GET", f"{API}/processes").body["processes"]
+    assert [p["instance"] for p in processes] == ["master", "worker1", "worker2"]
+
+
+def test_concurrent_applies_through_several_processes_have_one_winner(cluster: Company) -> None:
+    """Two processes on PostgreSQL get bundles that follow the same policy: exactly one is stored."""
+    cluster.apply(POLICY)
+    sequence = cluster.head()["sequence"]
+    clients = [Client(cluster.server.url(name)) for name in ("main", "worker1", "worker2")] * 2
+    bundles = [cluster.signed(POLICY.replace("ACME", f"A{n}"), sequence=sequence + 1 + n).to_json() for n in range(6)]
+    statuses: list[int] = []
+
+    def send(client: Client, body: bytes) -> None:
+        def put() -> int:
+            status = client.request("PUT", f"{API}/bundle", body).status
+            return 0 if status == 429 else status
+
+        statuses.append(until(put, "an answer other than `later`"))
+
+    threads = [threading.Thread(target=send, args=pair) for pair in zip(clients, bundles, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [200, *[409] * 5] == sorted(statuses)
+
+
+def test_killed_worker_is_named_and_catches_up(cluster: Company) -> None:
+    """An apply while a worker is dead says who is behind; the worker judges by it as soon as it is back."""
+    cluster.apply(POLICY)
+    cluster.server.kill("worker2")
+    applied = apply_policy_set(
+        policy(MORE), homeserver=cluster.server.base_url, key=cluster.key_file, key_id="admin", stage="enforce", wait=2
+    )
+    assert (applied.behind, applied.judging) == (("worker2",), 2)
+    cluster.server.start_process("worker2")
+
+    def caught_up() -> bool:
+        answer = cluster.anyone.request("GET", f"{API}/processes", query={"digest": policy(MORE).digest})
+        return answer.body["behind"] == 0 and answer.body["judging"] == 3
+
+    until(caught_up, "worker2 judges by the policy", within=30)
