@@ -161,7 +161,7 @@ class _Reader:
             container, key = open_ones[-1]
             found = self._token()
             if found.lastgroup == "mark" and found[0] in "]}":
-                if found[0] != ("}" if isinstance(container, dict) else "]") or len(open_ones) == 1:
+                if found[0] != ("}" if isinstance(container, dict) else "]") or len(open_ones) == 1 or key:
                     raise self._error()
                 open_ones.pop()
                 if isinstance(container, dict):

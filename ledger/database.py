@@ -97,9 +97,7 @@ class Database:
         try:
             if self.sqlite:
                 return Claim(connection, _lock_file(self._lock_path(log), lambda: LedgerBusyError(log)))
-            if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_advisory_key(log)))):
-                raise LedgerBusyError(log)
-            connection.commit()
+            _lock_session(connection, log)
             return Claim(connection, None)
         except BaseException:
             connection.close()
@@ -188,6 +186,13 @@ def _lock_file(path: Path, busy: Callable[[], LedgerError] | None) -> int:
         assert busy is not None  # without it flock waits
         raise busy() from None
     return descriptor
+
+
+def _lock_session(connection: sa.Connection, log: str) -> None:
+    """Locks a log for as long as this session of PostgreSQL lives."""
+    if not connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_advisory_key(log)))):
+        raise LedgerBusyError(log)
+    connection.commit()
 
 
 def _advisory_key(name: str) -> int:
