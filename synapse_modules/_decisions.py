@@ -58,9 +58,9 @@ class Act:
     replaceable: bool = False
 
 
-def denial(feature: str, reason: str) -> Verdict:
-    """Return the verdict of what no policy can allow: the journal's own protection, and having no policy at all."""
-    return Verdict(Decision.DENY, feature, (), reason)
+def denial(feature: str, reason: str, rules: tuple[str, ...] = (), places: tuple[str, ...] = ()) -> Verdict:
+    """Return the verdict of what the adapter itself refuses: the journal's protection, used-up volume, no policy."""
+    return Verdict(Decision.DENY, feature, rules, reason, places=places)
 
 
 class Decisions:

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from synapse.events import EventBase
     from synapse.module_api import Requester
 
+    from charter.judge import Compiled
+    from charter.verdict import Verdict
     from synapse_modules._attendance import Attendance
     from synapse_modules._decisions import Decisions
+    from synapse_modules._gate_rates import Rates
     from synapse_modules._runtime import Runtime
 
 CREATE: Final = "m.room.create"
@@ -54,9 +57,10 @@ _UNDER_WAY: ContextVar[Creation | None] = ContextVar("charter_creation", default
 class Creations:
     """Judges creations and recognises the events that follow."""
 
-    def __init__(self, runtime: Runtime, decisions: Decisions, attendance: Attendance) -> None:
+    def __init__(self, runtime: Runtime, decisions: Decisions, rates: Rates, attendance: Attendance) -> None:
         self._runtime = runtime
         self._decisions = decisions
+        self._rates = rates
         self._attendance = attendance
 
     async def on_create_room(self, requester: Requester, config: dict[str, Any], is_admin: bool) -> None:  # noqa: ARG002, FBT001 - Synapse's signature
@@ -91,7 +95,17 @@ class Creations:
         compiled = self._runtime.compiled()
         facts = CreateRoomFacts(config, tuple(_texts(config.get("invite"))))
         verdict = self._decisions.ask(compiled, creator, facts)
+        if verdict.allowed and compiled is not None:
+            verdict = self._too_often(compiled, creator, len(facts.invitees)) or verdict
         await self._decisions.require(compiled, creator, verdict, Act("create", content=config))
+
+    def _too_often(self, compiled: Compiled, creator: str, invited: int) -> Verdict | None:
+        now = self._runtime.now()
+        if invited:
+            refused = self._rates.take(compiled, creator, "invites", "room.invite", now, invited)
+            if refused is not None:
+                return refused
+        return self._rates.take(compiled, creator, "rooms", "room.create", now)
 
     async def _upgrade(self, event: EventBase) -> Creation:
         predecessor = event.content.get("predecessor")

@@ -11,7 +11,7 @@ from charter.classify import media_feature
 from charter.facts import ActFacts
 from synapse_modules import _answers
 from synapse_modules._answers import NOT_SPAM
-from synapse_modules._decisions import Act
+from synapse_modules._decisions import Act, denial
 from synapse_modules._gate_media import Media
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class UploadGate:
             is_user_allowed_to_upload_media_of_size=guard.wrap(
                 "is_user_allowed_to_upload_media_of_size", self.may_upload_size, on_failure=closed
             ),
+            on_media_upload_limit_exceeded=guard.wrap(
+                "on_media_upload_limit_exceeded", self.on_media_upload_limit_exceeded, on_failure=lambda: None
+            ),
             get_media_upload_limits_for_user=guard.wrap(
                 "get_media_upload_limits_for_user", self.get_media_upload_limits_for_user, on_failure=closed
             ),
@@ -67,7 +70,7 @@ class UploadGate:
     async def get_media_config_for_user(self, user: str) -> dict[str, Any] | None:
         """Tell clients the strictest size, so that they warn before they send."""
         compiled = self._runtime.compiled()
-        if compiled is None or self._runtime.is_bot(user):
+        if compiled is None or self._free(compiled, user):
             return None
         largest = compiled.limits(user, self._runtime.now()).max_file
         return None if largest is None else {UPLOAD_SIZE: min(largest, self._server_max)}
@@ -75,10 +78,25 @@ class UploadGate:
     async def get_media_upload_limits_for_user(self, user: str) -> list[MediaUploadLimit] | None:
         """Return the strictest volume in 24 hours; None is the server's default, never unlimited."""
         compiled = self._runtime.compiled()
-        if compiled is None or self._runtime.is_bot(user):
+        if compiled is None or self._free(compiled, user):
             return None
         volume = compiled.limits(user, self._runtime.now()).upload_per_day
         return None if volume is None else [MediaUploadLimit(max_bytes=volume, time_period_ms=DAY_MS)]
+
+    async def on_media_upload_limit_exceeded(
+        self, user: str, limit: MediaUploadLimit, sent: int, attempted: int
+    ) -> None:
+        """Put on record that the day's volume is used up; Synapse answers with its own error code for it."""
+        compiled = self._runtime.compiled()
+        if compiled is None:
+            return
+        rules = compiled.limits(user, self._runtime.now()).sources.get("upload_per_day", ())
+        reason = f"You have uploaded {sent} of {limit.max_bytes} bytes in 24 hours; {attempted} more are too many."
+        verdict = denial("file.other", reason, rules, tuple(map(compiled.place, rules)))
+        await self._decisions.settle(compiled, user, verdict, Act("upload", content={"size": attempted}))
+
+    def _free(self, compiled: Compiled, user: str) -> bool:
+        return self._runtime.is_bot(user) or compiled.is_exempt(user) or self._runtime.stage == "shadow"
 
     async def may_upload_size(self, user: str, size: int) -> bool:
         """Judge an upload by its size alone, before a byte is stored: somebody must be able to send it as something."""

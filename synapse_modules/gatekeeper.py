@@ -6,7 +6,7 @@ Hooks only translate: facts from :mod:`_facts`, the judgement and its record fro
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from synapse_modules import _answers
 from synapse_modules._attendance import Attendance
@@ -17,6 +17,7 @@ from synapse_modules._gate_create import Creations
 from synapse_modules._gate_invariants import ComplianceRooms, Invariants
 from synapse_modules._gate_media import MediaTypes
 from synapse_modules._gate_people import PeopleGate
+from synapse_modules._gate_rates import Rates
 from synapse_modules._gate_rooms import MEMBER, RoomShapes, server_of
 from synapse_modules._gate_uploads import UploadGate
 from synapse_modules._guard import Guard
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from synapse.module_api import ModuleApi
     from synapse.types import StateMap
 
+    from charter.judge import Compiled
     from charter.verdict import Verdict
     from synapse_modules._facts import StateBefore
     from synapse_modules._gate_media import Media
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
     Answer = tuple[bool, dict[str, Any] | None]
 
 ALLOWED: Answer = (True, None)
+UNCOUNTED: Final = frozenset({"m.reaction", "m.room.redaction"})
+UNCOUNTED_FAMILIES: Final = ("m.call.", "m.key.", "m.poll.response", "org.matrix.msc3381.poll.response")
+"""Message-like events that are no messages to somebody's ``messages`` limit."""
 
 
 class Gatekeeper:
@@ -53,7 +58,8 @@ class Gatekeeper:
         self._decisions = Decisions(runtime)
         self._invariants = Invariants(runtime, ComplianceRooms(api))
         attendance = Attendance(runtime, guard)
-        self._creations = Creations(runtime, self._decisions, attendance)
+        self._rates = Rates()
+        self._creations = Creations(runtime, self._decisions, self._rates, attendance)
         self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._creations)
         uploads = UploadGate(runtime, self._decisions, self._media)
         interpose_check_event_allowed(
@@ -97,14 +103,24 @@ class Gatekeeper:
                 return ALLOWED
             facts, media = await event_facts(event, state, self._rooms, self._media, compiled)
             verdict = self._decisions.ask(compiled, sender, facts)
-            if verdict.allowed:
-                verdict = _foreign_media(event, media) or verdict
+            if verdict.allowed and compiled is not None:
+                verdict = _foreign_media(event, media) or self._too_often(compiled, event) or verdict
         refusal = await self._decisions.settle(compiled, sender, verdict, _act(event))
         if refusal is None:
             return ALLOWED
         if refusal.answer == "replace":
             return True, _answers.replaced(event, refusal)
         raise _answers.forbidden(refusal)
+
+    def _too_often(self, compiled: Compiled, event: EventBase) -> Verdict | None:
+        now = self._runtime.now()
+        if not event.is_state():
+            if event.type in UNCOUNTED or event.type.startswith(UNCOUNTED_FAMILIES):
+                return None
+            return self._rates.take(compiled, event.sender, "messages", "chat.text", now)
+        if event.type == MEMBER and event.content.get("membership") == "invite":
+            return self._rates.take(compiled, event.sender, "invites", "room.invite", now)
+        return None
 
     def _welcome(self, event: EventBase) -> bool:
         """Whether the event invites one of Charter's bots: that takes nothing from anybody."""

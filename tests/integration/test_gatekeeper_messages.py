@@ -143,7 +143,7 @@ def test_unknown_state_is_rejected(alice: Client, bob: Client, room: str) -> Non
     assert bob.get(f"/rooms/{room}/state/com.example.unknown").status == 404
 
 
-def test_the_scribe_is_there_and_stays(gate: Gate, alice: Client, room: str) -> None:
+def test_the_scribe_is_there_and_stays(alice: Client, room: str) -> None:
     """The scribe joins by itself; nobody can remove it or deny that it is functional."""
     until(lambda: SCRIBE in alice.get(f"/rooms/{room}/joined_members").body["joined"], "the scribe is in the room")
     for act in ("kick", "ban"):
