@@ -48,12 +48,12 @@ class Crossing:
         self._gates = tuple((1 << i, gates[e.id]) for i, e in enumerate(self.table.entries) if e.allow)
         self._always = ~sum(bit for bit, _ in self._gates)
 
-    def judge(self, user: str, address: str, direction: str, carried: Iterable[str], now: float) -> Verdict:
+    def judge(self, user: str, address: str | None, direction: str, carried: Iterable[str], now: float) -> Verdict:
         """Return whether a person may exchange something with an address.
 
         Args:
             user: MXID of the person inside.
-            address: the outside address.
+            address: the outside address; None: any that the rules name.
             direction: ``out`` or ``in``.
             carried: words of `carry`, all of which must be carried.
             now: POSIX seconds.
@@ -63,10 +63,12 @@ class Crossing:
         return self.table.decide(user, self._compiled.groups_of(user), "external", now, only=self._always | fitting)
 
 
-def fits(gate: GatewayGrant, address: str, direction: str, carried: set[str]) -> bool:
+def fits(gate: GatewayGrant, address: str | None, direction: str, carried: set[str]) -> bool:
     """Return whether a gateway grant covers an address, a direction and what is carried."""
     patterns = gate.destinations if direction == "out" else gate.senders
-    return direction in gate.directions and carried.issubset(gate.carry) and any(matches(address, p) for p in patterns)
+    if direction not in gate.directions or not carried.issubset(gate.carry):
+        return False
+    return bool(patterns) if address is None else any(matches(address, pattern) for pattern in patterns)
 
 
 def matches(address: str, pattern: str) -> bool:

@@ -101,14 +101,15 @@ class GatewayFacts:
 
     Attributes:
         network: network id of the policy.
-        address: the outside address: destination if outbound, sender if inbound.
+        address: the outside address: destination if outbound, sender if inbound; None asks about any
+            address that the policy names.
         feature: feature of the message itself, e.g. ``chat.text``.
         direction: ``out`` or ``in``.
         room: the portal room.
     """
 
     network: str
-    address: str
+    address: str | None
     feature: str = "chat.text"
     direction: Literal["in", "out"] = "out"
     room: RoomFacts = field(default_factory=lambda: RoomFacts(""))

@@ -154,7 +154,11 @@ def _kind_of(features: Sequence[str]) -> RoomKind:
 def _needed(  # noqa: PLR0913 - the facts of an act
     compiled: Compiled, subject: str, features: Sequence[str], room: RoomFacts, now: float, *, other: str | None
 ) -> list[Verdict]:
-    """Return the verdicts of the grants and of every server concerned."""
+    """Return the verdicts of the grants and of every server concerned.
+
+    ``external.*`` features are given where the server is named: a grant may add to that, and deny it (the
+    server's table knows the denials), but is not needed.
+    """
     theirs = localpart_server(other) if other else ""
     remote = frozenset({theirs}) if theirs and theirs != compiled.membership.server_name else frozenset[str]()
     verdicts: list[Verdict] = []
@@ -164,8 +168,9 @@ def _needed(  # noqa: PLR0913 - the facts of an act
         listed = feature
         if feature == "room.join" or (feature == "room.invite" and remote):
             listed = _INSTEAD[feature]
-        if not (abroad and servers):
-            verdicts.append(compiled.decide(subject, feature, room.kind, now))
+        granted = compiled.decide(subject, feature, room.kind, now)
+        if granted.allowed or not (abroad and servers):
+            verdicts.append(granted)
         verdicts += [compiled.decide_server(subject, listed, server, now) for server in sorted(servers)]
     return verdicts
 
