@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 SIZE = 600
 RENUMBER = 'UPDATE ledger_records SET "index" = -"index"; UPDATE ledger_records SET "index" = {}'
-TAMPERING = {
+TAMPERING: dict[str, tuple[str, list[tuple[str, int | None]]]] = {
     "body": ("UPDATE ledger_records SET body = replace(body, 'no', 'ok') WHERE \"index\" = 7", [("altered", 7)]),
     "actor": ("UPDATE ledger_records SET actor = '@eve:a' WHERE \"index\" = 7", [("altered", 7)]),
     "null": ('UPDATE ledger_records SET room = NULL WHERE "index" = 7', [("altered", 7)]),
@@ -31,13 +31,17 @@ TAMPERING = {
     ),
     "truncated": ('DELETE FROM ledger_records WHERE "index" >= 590', [("truncated", 590)]),
     "appended": (
-        'INSERT INTO ledger_records (log, "index", id, kind, time, body, salt, commitment) '
-        f"SELECT log, {SIZE}, 'r-new', kind, time, body, salt, randomblob(32) FROM ledger_records WHERE \"index\" = 7",
+        (
+            'INSERT INTO ledger_records (log, "index", id, kind, time, body, salt, commitment) '
+            f"SELECT log, {SIZE}, 'r-new', kind, time, body, salt, randomblob(32) FROM ledger_records WHERE \"index\" = 7"
+        ),
         [("altered", SIZE), ("inserted", SIZE)],
     ),
     "swapped": (
-        'UPDATE ledger_records SET "index" = -1 WHERE "index" = 7; UPDATE ledger_records SET "index" = 7 WHERE "index" = 300;'
-        'UPDATE ledger_records SET "index" = 300 WHERE "index" = -1',
+        (
+            'UPDATE ledger_records SET "index" = -1 WHERE "index" = 7; UPDATE ledger_records SET "index" = 7 WHERE "index" = 300;'
+            'UPDATE ledger_records SET "index" = 300 WHERE "index" = -1'
+        ),
         [("reordered", 7), ("reordered", 300)],
     ),
     "renumbered": (f'UPDATE ledger_records SET "index" = {SIZE + 5} WHERE "index" = {SIZE - 1}', [("tree", SIZE - 1)]),
