@@ -12,7 +12,9 @@ import click
 
 from charter.bundle import Bundle, sign
 from charter.policy import render
+from charter.policy.diagnostics import has_errors
 from charter.policy.parse import load
+from charter.scenario import read_suite, run_suite, test_files
 from deploy import screen
 from deploy.errors import DeployError
 from deploy.http_json import Answer, request
@@ -20,7 +22,6 @@ from deploy.keys import KEY_ID, load_admin_key
 from deploy.state import State
 
 if TYPE_CHECKING:
-
     from charter.policy.policy_set import PolicySet
 
 API = "/_synapse/client/charter/v1"
@@ -181,7 +182,7 @@ def _expect(answer: Answer, homeserver: str) -> dict[str, Any]:
     help="Seconds to wait for every process.",
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs.")
-def apply(
+def apply(  # noqa: PLR0917 - click passes by name
     directory: Path,
     state_path: Path,
     homeserver: str | None,
@@ -198,7 +199,7 @@ def apply(
     """
     try:
         policy_set = _checked(directory, as_json=as_json)
-        if policy_set is None or not (skip_tests or _tests_pass(directory, as_json=as_json)):
+        if policy_set is None or not (skip_tests or _tests_pass(directory, policy_set, as_json=as_json)):
             return POLICY_FAILED
         state = State.at(state_path)
         applied = apply_policy_set(
@@ -242,6 +243,29 @@ def _checked(directory: Path, *, as_json: bool) -> PolicySet | None:
     if failed and not as_json:
         click.echo("The policy has errors; nothing was applied.", err=True)
     return result.policy_set
+
+
+def _tests_pass(directory: Path, policy_set: PolicySet, *, as_json: bool) -> bool:
+    """Run the policy's own scenarios, if it has any; print those that fail."""
+    now = time.time()
+    server_name = policy_set.policy.organisation.server_name
+    suites = [read_suite(path, directory, server_name, now) for path in test_files(directory)]
+    failed = [outcome for suite in suites for outcome in run_suite(policy_set, suite, now) if not outcome.ok]
+    diagnostics = tuple(found for suite in suites for found in suite.diagnostics)
+    if not failed and not has_errors(diagnostics):
+        return True
+    if as_json:
+        found = json.loads(render.as_json(diagnostics))["diagnostics"]
+        click.echo(json.dumps({"ok": False, "diagnostics": found, "cases": [one.to_json() for one in failed]}))
+        return False
+    click.echo(render.human(diagnostics, directory.as_posix()), nl=False, err=True)
+    for one in failed:
+        click.echo(
+            f"{directory.as_posix()}/{one.file}:{one.line}: {one.name}: expected {one.expected}, is {one.actual}",
+            err=True,
+        )
+    click.echo("The policy fails its own tests; nothing was applied. `charter test` shows more.", err=True)
+    return False
 
 
 def _failed(error: DeployError, *, as_json: bool) -> int:

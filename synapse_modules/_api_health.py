@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.api.errors import Codes, SynapseError
 
-from synapse_modules._api_router import ANY_BOT, Call, Route
+from synapse_modules._api_router import ANY_BOT, ANYONE, SCRIBE, Call, Route
 from synapse_modules._notes import get_note, put_note, read_notes
 from synapse_modules._processes import living
 
@@ -28,8 +28,8 @@ class HealthCalls:
             Route("POST", "/heartbeat", ANY_BOT, self.heartbeat),
             Route("GET", "/health", ANY_BOT, self.health),
             Route("GET", "/rooms", ANY_BOT, self.rooms),
-            Route("PUT", "/rooms", frozenset({"scribe"}), self.set_rooms),
-            Route("GET", "/processes", ANY_BOT | {"anyone"}, self.processes),
+            Route("PUT", "/rooms", SCRIBE, self.set_rooms),
+            Route("GET", "/processes", ANYONE, self.processes),
         )
 
     async def heartbeat(self, call: Call) -> tuple[int, Any]:

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import fields
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import asdict, fields
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import orjson
 from synapse.api.errors import Codes, SynapseError
 
 from charter.catalogue import names
-from synapse_modules._api_router import RECORDERS, Call, Route, Who
+from charter.why import Question, QuestionError, explain
+from synapse_modules._api_router import PERSONAL, RECORDERS, Call, Route
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from charter.judge import Compiled
+    from charter.policy.model import RoomKind
     from charter.terms import Limits, SessionTerms
     from synapse_modules._runtime import Runtime
 
 KINDS: Final = ("private", "direct", "public", "external")
-_PERSONAL: frozenset[Who] = frozenset({"steward", "self"})
 
 
 class PeopleCalls:
@@ -31,8 +32,8 @@ class PeopleCalls:
         self.routes = (
             Route("GET", "/directory", RECORDERS, self.directory),
             Route("GET", "/readers", RECORDERS, self.readers),
-            Route("GET", "/why", _PERSONAL, self.why),
-            Route("GET", "/me", _PERSONAL, self.me),
+            Route("GET", "/why", PERSONAL, self.why),
+            Route("GET", "/me", PERSONAL, self.me),
         )
 
     async def directory(self, call: Call) -> tuple[int, Any]:
@@ -57,12 +58,22 @@ class PeopleCalls:
         if feature is None:
             raise SynapseError(400, "`feature` is missing", Codes.MISSING_PARAM)
         compiled = self._compiled()
-        kind = call.query("room") or "private"
-        if kind not in KINDS:
+        kind = call.query("room")
+        if kind is not None and kind not in KINDS:
             raise SynapseError(400, f"`room` is one of {', '.join(KINDS)}", Codes.INVALID_PARAM)
-        if feature not in names(compiled.networks):
-            raise SynapseError(400, f"There is no feature {feature[:64]!r}", Codes.INVALID_PARAM)
-        return 200, _explain(compiled, user, feature, kind, self._runtime.now())
+        question = Question(
+            user,
+            feature,
+            room=cast("RoomKind | None", kind),
+            server=call.query("server"),
+            other=call.query("with"),
+            network=call.query("network"),
+            destination=call.query("destination"),
+        )
+        try:
+            return 200, await self._runtime.api.defer_to_thread(_explain, compiled, question, self._runtime.now())
+        except QuestionError as error:
+            raise SynapseError(400, str(error), Codes.INVALID_PARAM) from error
 
     async def me(self, call: Call) -> tuple[int, Any]:
         """What somebody may do, within which limits, and who reads the compliance rooms."""
@@ -145,5 +156,10 @@ def _written(value: Any) -> Any:
     return str(value)
 
 
-def _explain(compiled: Compiled, user: str, feature: str, kind: str, now: float) -> dict[str, Any]:
-    raise SynapseError(404, "not yet", Codes.NOT_FOUND)
+def _explain(compiled: Compiled, question: Question, now: float) -> dict[str, Any]:
+    """Return the contract of `charter why --json`, and the rules in words."""
+    found = explain(compiled, question, now)
+    return found.to_json() | {
+        "deciding": [asdict(note) for note in found.deciding],
+        "almost": [asdict(note) for note in found.almost],
+    }

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from synapse.api.errors import Codes, LimitExceededError, SynapseError
 
-from synapse_modules._api_router import ANY_BOT, Call, Route
+from synapse_modules._api_router import ANY_BOT, ANYONE, Call, Route
 from synapse_modules._bundle import Active, append, follows, head_of, lock, newest
 from synapse_modules._outbox import insert, new_record
 from synapse_modules._policy_diff import PolicyDiff, diff
@@ -47,11 +47,10 @@ class PolicyCalls:
         self._running = 0
         self._refused_at = 0.0
         self._folded = 0
-        anyone = frozenset({"anyone"})
         self.routes = (
             Route("GET", "/bundle", ANY_BOT, self.bundle),
-            Route("GET", "/bundle/head", anyone | ANY_BOT, self.head),
-            Route("PUT", "/bundle", anyone | ANY_BOT, self.apply),
+            Route("GET", "/bundle/head", ANYONE, self.head),
+            Route("PUT", "/bundle", ANYONE, self.apply),
         )
 
     async def bundle(self, call: Call) -> tuple[int, Any]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from synapse.api.errors import Codes, SynapseError
 
-from synapse_modules._api_router import ANY_BOT, RECORDERS, Call, Route
+from synapse_modules._api_router import ANY_BOT, RECORDERS, SCRIBE, SUBMITTERS, Call, Route
 from synapse_modules._notes import get_note, put_note
 
 if TYPE_CHECKING:
@@ -28,14 +28,13 @@ class RecordCalls:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        submitters = frozenset({"steward", "gateway"})
         self.routes = (
             Route("GET", "/outbox", RECORDERS, self.pending),
             Route("POST", "/outbox/ack", RECORDERS, self.acknowledge),
-            Route("POST", "/outbox", submitters, self.submit),
-            Route("GET", "/outbox/{id}", submitters, self.committed),
+            Route("POST", "/outbox", SUBMITTERS, self.submit),
+            Route("GET", "/outbox/{id}", SUBMITTERS, self.committed),
             Route("GET", "/watermark", ANY_BOT, self.watermark),
-            Route("PUT", "/watermark", frozenset({"scribe"}), self.set_watermark),
+            Route("PUT", "/watermark", SCRIBE, self.set_watermark),
         )
 
     async def pending(self, call: Call) -> tuple[int, Any]:

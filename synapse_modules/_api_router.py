@@ -30,6 +30,10 @@ Who = Literal["scribe", "steward", "gateway", "self", "anyone"]
 
 ANY_BOT: frozenset[Who] = frozenset({"scribe", "steward", "gateway"})
 RECORDERS: frozenset[Who] = frozenset({"scribe", "steward"})
+SUBMITTERS: frozenset[Who] = frozenset({"steward", "gateway"})
+SCRIBE: frozenset[Who] = frozenset({"scribe"})
+ANYONE: frozenset[Who] = ANY_BOT | {"anyone"}
+PERSONAL: frozenset[Who] = frozenset({"steward", "self"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +88,8 @@ class Call:
         Raises:
             SynapseError: 413, longer than `limit` bytes.
         """
-        data: bytes = self.request.content.read(limit + 1)
+        body = self.request.content
+        data: bytes = b"" if body is None else body.read(limit + 1)
         if len(data) > limit:
             raise SynapseError(413, f"The body is longer than {limit} bytes", Codes.TOO_LARGE)
         return data
@@ -106,7 +111,7 @@ class Call:
     def etag(self, digest: str) -> bool:
         """Set the answer's ETag; True if the caller has this version already (answer 304 then)."""
         tag = f'"{digest}"'
-        self.request.setHeader(b"ETag", tag.encode())
+        self.request.setHeader(b"ETag", tag.encode())  # type: ignore[no-untyped-call]  # twisted is untyped here
         known = self.request.getHeader(b"If-None-Match")
         return known is not None and known == tag.encode()
 
