@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 FAILED = 1
 MISUSED = 2
+LONGEST_PAUSE = 15.0
 C = TypeVar("C", bound=BotConfig)
 
 
@@ -112,12 +113,12 @@ async def every(
     """Do something again and again; a failure is logged and tried again at the next turn.
 
     Args:
-        seconds: between two turns; failures back off up to ten times that.
+        seconds: between two turns; failures back off up to `LONGEST_PAUSE`.
         what: the thing to do.
         name: for the log.
         wake: set it for a turn at once.
     """
-    backoff = Backoff(seconds, seconds * 10)
+    backoff = Backoff(seconds, max(seconds, LONGEST_PAUSE))
     while True:
         pause = seconds
         try:
@@ -141,4 +142,5 @@ def _log_to_stderr(level: str) -> None:
     logging.basicConfig(
         stream=sys.stderr, level=level, format="%(asctime)s level=%(levelname)s at=%(name)s %(message)s", force=True
     )
-    logging.getLogger("nio").setLevel(logging.WARNING)
+    for noisy in ("nio", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

@@ -177,7 +177,7 @@ def _events(section: Any) -> tuple[Event, ...]:
 
 
 def _filter() -> dict[str, Any]:
-    nothing = {"types": [], "limit": 0}
+    nothing: dict[str, Any] = {"types": []}
     return {
         "event_format": "federation",
         "presence": nothing,
@@ -208,7 +208,7 @@ async def run(
         wait: seconds the server may hold an empty sync.
         backoff: how long to wait after failures.
     """
-    backoff = backoff or Backoff()
+    backoff = backoff or Backoff(most=10.0)
     while True:
         try:
             batch = await sync.fetch(since(), wait)
