@@ -80,7 +80,7 @@ def _reads_ledger(command: Callable[..., None]) -> Callable[..., None]:
         try:
             with open_ledger(url or _state_url(state), read_only=True) as opened:
                 command(opened, **arguments)
-        except UnknownRecordError as error:
+        except (UnknownRecordError, ProofError) as error:
             _fail(error, EVIDENCE_FAILED)
         except LedgerError as error:
             _fail(error, TOOL_FAILED)

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from ledger import proof
 from ledger.compare import Leaf, compare
-from ledger.errors import LedgerError, RecordError, UnknownRecordError
+from ledger.errors import RecordError, UnknownRecordError
 from ledger.fault import Fault
 from ledger.record import SALT_BYTES, Record, commitment, envelope
 from ledger.tables import LOGS, RECORDS, TILES, from_column, to_column
@@ -83,7 +83,7 @@ def prove(connection: sa.Connection, record_id: str) -> dict[str, Any]:
 
     Raises:
         UnknownRecordError: there is no such record.
-        LedgerError: what is stored of it proves nothing; `verify` names the fault.
+        ProofError: what is stored of it proves nothing; `verify` names the fault.
     """
     query = sa.select(RECORDS.c.log, *_COLUMNS).where(RECORDS.c.id == to_column(record_id))
     row: Any = connection.execute(query).one_or_none()
@@ -100,7 +100,7 @@ def prove(connection: sa.Connection, record_id: str) -> dict[str, Any]:
     canonical_bytes = _canonical(row)
     if canonical_bytes is None:
         message = f"the record {record_id} is damaged or destroyed"
-        raise LedgerError(message)
+        raise proof.ProofError(message)
     return proof.build(
         log=row.log,
         index=row.index,

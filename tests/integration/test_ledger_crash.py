@@ -123,7 +123,7 @@ def _fail_at(ledger: Ledger, step: int, *, persisted: bool) -> Callable[[], None
     if step:
         sa.event.listen(engine, "before_cursor_execute", before)
         return lambda: sa.event.remove(engine, "before_cursor_execute", before)
-    engine.dialect.do_commit = commit  # type: ignore[method-assign]  # the fault is injected here
+    engine.dialect.do_commit = commit  # type: ignore[method-assign, assignment]  # the fault is injected here
     return lambda: setattr(engine.dialect, "do_commit", original)
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from ledger import canonical as form
 from ledger.errors import RecordError
 
-CASES = [
+CASES: list[tuple[Any, str]] = [
     (None, "null"),
     ({"b": 1, "a": [True, False, None]}, '{"a":[true,false,null],"b":1}'),
     ({"é": 1, "z": 2, "\U0001f600": 3, "\uffff": 4}, '{"z":2,"é":1,"\uffff":4,"\U0001f600":3}'),

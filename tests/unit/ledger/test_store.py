@@ -61,7 +61,7 @@ def test_hostile_records_are_kept_whole(ledger: Ledger, url: str) -> None:
     deep: object = 1
     for _ in range(5000):
         deep = [deep]
-    bodies = [{"a": "\0\ud800"}, {"n": 10**5000}, {"f": float("inf")}, {"\0": 1.5}]
+    bodies: list[dict[str, object]] = [{"a": "\0\ud800"}, {"n": 10**5000}, {"f": float("inf")}, {"\0": 1.5}]
     records = [Record(f"\ud800\0\\u{n}", "k\0", n, "\0", "\ud8ff", "\\0", body) for n, body in enumerate(bodies)]
     ledger.append([*records, Record("deep", "event", 0, body={"d": deep})])
     assert records == [entry.record for entry in ledger.search(kind="k\0")]

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
 
 import pytest
 
 from ledger.record import Record
 from ledger.store import Ledger, open_ledger
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 SIZE = 600
-RENUMBER = 'UPDATE ledger_records SET "index" = -"index"; UPDATE ledger_records SET "index" = {}'
 TAMPERING: dict[str, tuple[str, list[tuple[str, int | None]]]] = {
     "body": ("UPDATE ledger_records SET body = replace(body, 'no', 'ok') WHERE \"index\" = 7", [("altered", 7)]),
     "actor": ("UPDATE ledger_records SET actor = '@eve:a' WHERE \"index\" = 7", [("altered", 7)]),
@@ -25,16 +20,15 @@ TAMPERING: dict[str, tuple[str, list[tuple[str, int | None]]]] = {
     "commitment": ('UPDATE ledger_records SET commitment = zeroblob(32) WHERE "index" = 7', [("altered", 7)]),
     "removed": ('DELETE FROM ledger_records WHERE "index" = 7', [("removed", 7)]),
     "removed and closed up": (
-        'DELETE FROM ledger_records WHERE "index" = 7;'
-        + RENUMBER.format('CASE WHEN "index" < -7 THEN -"index" - 1 ELSE -"index" END'),
+        """DELETE FROM ledger_records WHERE "index" = 7;
+        UPDATE ledger_records SET "index" = -"index";
+        UPDATE ledger_records SET "index" = CASE WHEN "index" < -7 THEN -"index" - 1 ELSE -"index" END""",
         [("removed", 7)],
     ),
     "truncated": ('DELETE FROM ledger_records WHERE "index" >= 590', [("truncated", 590)]),
     "appended": (
-        (
-            'INSERT INTO ledger_records (log, "index", id, kind, time, body, salt, commitment) '
-            f"SELECT log, {SIZE}, 'r-new', kind, time, body, salt, randomblob(32) FROM ledger_records WHERE \"index\" = 7"
-        ),
+        """INSERT INTO ledger_records (log, "index", id, kind, time, body, salt, commitment)
+        SELECT log, 600, 'r-new', kind, time, body, salt, randomblob(32) FROM ledger_records WHERE "index" = 7""",
         [("altered", SIZE), ("inserted", SIZE)],
     ),
     "swapped": (
@@ -44,7 +38,7 @@ TAMPERING: dict[str, tuple[str, list[tuple[str, int | None]]]] = {
         ),
         [("reordered", 7), ("reordered", 300)],
     ),
-    "renumbered": (f'UPDATE ledger_records SET "index" = {SIZE + 5} WHERE "index" = {SIZE - 1}', [("tree", SIZE - 1)]),
+    "renumbered": ('UPDATE ledger_records SET "index" = 605 WHERE "index" = 599', [("tree", SIZE - 1)]),
     "root": ("UPDATE ledger_logs SET root = zeroblob(32)", [("tree", None)]),
     "size": ("UPDATE ledger_logs SET size = size - 1", [("tree", None)]),
     "frontier": ("UPDATE ledger_logs SET frontier = zeroblob(32)", [("tree", None)]),
@@ -58,7 +52,7 @@ TAMPERING: dict[str, tuple[str, list[tuple[str, int | None]]]] = {
 
 
 @pytest.fixture
-def filled(ledger: Ledger) -> Iterator[Ledger]:
+def filled(ledger: Ledger) -> Ledger:
     """A ledger with a few tiles."""
     ledger.append([Record(f"r-{n}", "refusal", n, "!r:a", "@bob:a", None, {"reason": f"no {n}"}) for n in range(SIZE)])
     return ledger
