@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import threading
 import time
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from charter.bundle import Bundle, sign
 from charter.policy.parse import load_files
-from deploy.apply_cli import API, apply_policy_set
+from deploy.apply_cli import API, apply, apply_policy_set
 from deploy.errors import DeployError
 from deploy.keys import generate_admin_key, load_admin_key
 from tests.harness.postgres import running_postgres, running_redis
@@ -324,6 +326,39 @@ def test_killed_worker_is_named_and_catches_up(cluster: Company) -> None:
 
     def caught_up() -> bool:
         answer = cluster.anyone.request("GET", f"{API}/processes", query={"digest": policy(MORE).digest})
-        return answer.body["behind"] == 0 and answer.body["judging"] == 3
+        return (answer.body["behind"], answer.body["judging"]) == (0, 3)
 
     until(caught_up, "worker2 judges by the policy", within=30)
+
+
+def test_command_checks_tests_and_applies(company: Company, tmp_path: Path) -> None:
+    """`charter apply` refuses a policy with errors or failing scenarios, applies a good one, and says so for programs."""
+    folder = tmp_path / "policy"
+    folder.mkdir()
+    (folder / "policy.yaml").write_text(POLICY.replace("allow: [chat", "alow: [chat"))
+    where = ["--homeserver", company.server.base_url, "--key", str(company.key_file), "--json"]
+
+    def run(*more: str) -> tuple[int, dict[str, Any]]:
+        result = CliRunner().invoke(apply, [str(folder), *where, *more], standalone_mode=False)
+        assert result.exception is None, result.output
+        return result.return_value, json.loads(result.stdout)
+
+    code, found = run()
+    assert (code, found["ok"]) == (1, False)
+    assert found["diagnostics"][0]["line"] == 6
+    scenario = '{name: text, user: "@ada:acme.example", feature: chat.text, expect: %s}'
+    (folder / "policy.yaml").write_text(POLICY)
+    (folder / "a.test.yaml").write_text(f"cases:\n  - {scenario % 'deny'}\n")
+    code, found = run()
+    assert (code, found["cases"][0]["name"]) == (1, "text")
+    assert company.head()["sequence"] == 0
+    code, found = run("--skip-tests", "--stage", "shadow")
+    assert (code, found["ok"], found["sequence"], found["stage"]) == (0, True, 1, "shadow")
+    (folder / "a.test.yaml").write_text(f"cases:\n  - {scenario % 'allow'}\n")
+    code, found = run()
+    assert (code, found["sequence"], found["stage"], found["changed"]) == (0, 2, "enforce", True)
+    code, found = run()
+    assert (code, found["sequence"], found["changed"]) == (0, 2, False)
+    result = CliRunner().invoke(apply, [str(folder), "--state", str(tmp_path / "nowhere")], standalone_mode=False)
+    assert result.return_value == 2
+    assert "There is no deployment" in result.stderr
