@@ -72,7 +72,7 @@ class Directory:
         self._now = now
         self.connector = Connector(config)
 
-    def check(self, name: str, password: str, *, by_mail: bool = False) -> Checked:
+    def check(self, name: str, password: str, *, by_mail: bool = False, attributes: Collection[str] = ()) -> Checked:
         """Search the person, bind as them, and say what came of it. Never raises for what a server does.
 
         An unknown name costs one refused bind as well, so that the answer's time does not tell who exists.
@@ -81,12 +81,13 @@ class Directory:
             name: user name or full MXID of this server as typed, or an e-mail address.
             password: as typed.
             by_mail: `name` is an e-mail address.
+            attributes: to read into the entry besides those that log-on needs.
         """
         refused = self._unusable(name, password)
         if refused is not None:
             return refused
         try:
-            entry = self._find(name, by_mail=by_mail)
+            entry = self._find(name, by_mail=by_mail, attributes=attributes)
             if entry is None:
                 dummy = f"{self._config.uid_attribute}={secrets.token_hex(8)},{self._config.people_base or self._config.base}"
                 self.connector.bind(dummy, password.encode("utf-8", "surrogatepass"))

@@ -68,21 +68,27 @@ class SessionTermsWriter:
         now_ms = int(self._runtime.now() * 1000)
         compiled = self._runtime.compiled()
         terms = None if compiled is None else compiled.session(user_id, self._runtime.now())
-        given = response.get("expires_in_ms")
-        lives = [given] if given is not None else []
+        lives = self._server_lifetimes() if "refresh_token" in response else [response.get("expires_in_ms")]
         if terms is not None and terms.lifetime is not None:
             lives.append(int(terms.lifetime * 1000))
-        until = now_ms + min(lives) if lives else None
+        shortest = min((life for life in lives if life is not None), default=None)
+        until = None if shortest is None else now_ms + shortest
         token_id = await self._api.run_db_interaction("charter_session_terms", self._write, token, until)
         response.pop("refresh_token", None)
-        if lives:
-            response["expires_in_ms"] = min(lives)
+        response.pop("expires_in_ms", None)
+        if shortest is not None:
+            response["expires_in_ms"] = shortest
         await self._api._auth_handler.delete_access_tokens_for_user(  # noqa: SLF001 - no public interface
             user_id, except_token_id=token_id, device_id=str(response["device_id"])
         )
         if terms is not None and terms.max_sessions is not None and terms.overflow != "refuse_newest":
             await self._end_oldest(user_id, terms.max_sessions, keep=str(response["device_id"]))
         return until
+
+    def _server_lifetimes(self) -> list[int | None]:
+        """Return what homeserver.yaml allows a token without a refresh token; the one issued lives shorter."""
+        settings = self._api._hs.config.registration  # noqa: SLF001 - no public interface
+        return [settings.nonrefreshable_access_token_lifetime, settings.session_lifetime]
 
     async def take_back(self, user_id: str, device_id: str) -> None:
         """End a session that could not be completed; a failure is logged, the client never saw the token."""

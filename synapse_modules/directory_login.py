@@ -122,7 +122,8 @@ class DirectoryLogin:
         if not isinstance(name, str) or not isinstance(password, str):
             return Checked(Outcome.BAD_NAME)
         try:
-            return await self._pool.run(self._directory.check, name, password, by_mail=by_mail)
+            wanted = (self._display_attribute(),)
+            return await self._pool.run(self._directory.check, name, password, by_mail=by_mail, attributes=wanted)
         except PoolFullError as error:
             return Checked(Outcome.BUSY, detail=str(error))
 
@@ -136,7 +137,7 @@ class DirectoryLogin:
         if person is None or not person.enabled:
             await self._refuse(user_id, Checked(Outcome.DISABLED, user_id, detail="not enabled in the snapshot"))
             return None
-        await self._ensure_account(user_id, person)
+        await self._ensure_account(user_id, checked)
         if _is_log_on():
             return user_id, self._logged_on
         await self._record(user_id, ok=True, reason="re-authentication")
@@ -157,11 +158,11 @@ class DirectoryLogin:
             await self.keeper.remember(person)
         return person
 
-    async def _ensure_account(self, user_id: str, person: Person) -> None:
+    async def _ensure_account(self, user_id: str, checked: Checked) -> None:
         """Create the account at the first log-on; it has no password."""
         if await self._api.check_user_exists(user_id):
             return
-        name = next(iter(person.attributes.get(self._display_attribute(), ())), None)
+        name = checked.entry.first(self._display_attribute()) if checked.entry else None
         localpart = user_id[1:].partition(":")[0]
         try:
             await self._api.register_user(localpart, displayname=name)
@@ -214,7 +215,7 @@ class DirectoryLogin:
     def _display_attribute(self) -> str:
         compiled = self._runtime.compiled()
         profile = None if compiled is None else compiled.policy.directory.profile
-        return (profile.display_name if profile and profile.display_name else "cn").lower()
+        return profile.display_name if profile and profile.display_name else "cn"
 
     def _is_application_service(self, user_id: str) -> bool:
         pattern = self._api._store.exclusive_user_regex  # noqa: SLF001 - no public way to ask for exclusive namespaces

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_SWEEP_EVERY_MS: Final = 10_000
+_SWEEP_EVERY_MS: Final = 5_000
 _SWEPT: Final = "sessions-swept"
 
 
@@ -28,6 +28,7 @@ class Sessions:
         self._api = api
         self._runtime = Runtime.of(config, api)
         self._reasons: dict[str, str] = {}
+        self._started_ms = int(self._runtime.now() * 1000)
         api.register_password_auth_provider_callbacks(on_logged_out=self.on_logged_out)
         if api.should_run_background_tasks():
             api.looping_background_call(self.sweep_expired, _SWEEP_EVERY_MS, desc="charter_sweep_sessions")
@@ -50,7 +51,7 @@ class Sessions:
         The rows stay: Synapse answers an expired token with a soft log-out, so the client keeps its keys and data.
         """
         now_ms = int(self._runtime.now() * 1000)
-        expired = await self._api.run_db_interaction("charter_sessions_expired", _expired, now_ms)
+        expired = await self._api.run_db_interaction("charter_sessions_expired", _expired, self._started_ms, now_ms)
         for user_id, device_id in expired:
             await self._logoff(user_id, device_id, "expired")
         await self._api.run_db_interaction("charter_sessions_swept", set_note, _SWEPT, now_ms)
@@ -84,11 +85,11 @@ class Sessions:
         await self._runtime.outbox.put("logoff", actor=user_id, subject=user_id, body=body)
 
 
-def _expired(txn: LoggingTransaction, now_ms: int) -> list[tuple[str, str | None]]:
+def _expired(txn: LoggingTransaction, since_ms: int, now_ms: int) -> list[tuple[str, str | None]]:
     swept = note(txn, _SWEPT)
     txn.execute(
         "SELECT user_id, device_id FROM access_tokens WHERE valid_until_ms > ? AND valid_until_ms <= ?"
         " ORDER BY valid_until_ms",
-        (now_ms if swept is None else swept, now_ms),
+        (since_ms if swept is None else swept, now_ms),
     )
     return [(str(user), device) for user, device in txn]

@@ -113,11 +113,23 @@ def test_log_on_has_exactly_one_outcome(
 
 @pytest.mark.parametrize(
     "name",
-    ["*", "a*", "alice)(uid=*", "*)(|(uid=*", "alice)(objectClass=*))(&(uid=x", "\\2a", "alice\\", "(", "alice&", "|", "ali\\63e"],
+    [
+        "*",
+        "a*",
+        "alice)(uid=*",
+        "*)(|(uid=*",
+        "alice)(objectClass=*))(&(uid=x",
+        "\\2a",
+        "alice\\",
+        "(",
+        "alice&",
+        "|",
+        "ali\\63e",
+    ],
 )
 def test_filter_metacharacters_find_nobody(directory: Directory, name: str) -> None:
     """A typed name is a value, never a piece of a filter."""
-    assert Outcome.UNKNOWN_USER == directory.check(name, "alice-secret").outcome
+    assert directory.check(name, "alice-secret").outcome == Outcome.UNKNOWN_USER
 
 
 def test_people_and_nested_groups_are_read(directory: Directory) -> None:
@@ -158,14 +170,14 @@ def test_nobody_reads_without_logging_on(directory: Directory) -> None:
     anonymous = ldap3.Connection(server, auto_bind=True, check_names=False)
     with unbound(anonymous):
         anonymous.search(SUFFIX, "(objectClass=*)", attributes=["*"])
-        assert [] == list(anonymous.response or [])
+        assert list(anonymous.response or []) == []
     service = ldap3.Connection(server, SERVICE_DN, SERVICE_PASSWORD, auto_bind=True, check_names=False)
     with unbound(service):
         service.search(SUFFIX, "(uid=alice)", attributes=["*", "userPassword"])
         found = [item["attributes"] for item in service.response or []]
-        assert (1, False) == (len(found), any(attributes.get("userPassword") for attributes in found))
+        assert (len(found), any(attributes.get("userPassword") for attributes in found)) == (1, False)
         service.search(SUFFIX, "(userPassword=a*)", attributes=["uid"])
-        assert [] == list(service.response or [])
+        assert list(service.response or []) == []
 
 
 @pytest.fixture(scope="module")
@@ -190,7 +202,7 @@ def test_tls_is_verified(secure: Slapd, authority: Authority, tmp_path: Path, st
     wrong = settings(tmp_path, url, start_tls=start_tls, tls=TlsConfig(ca_file=other.ca_file))
     system = settings(tmp_path, url, start_tls=start_tls)
     outcomes = [outcome_of(each) for each in (trusted, wrong, system)]
-    assert [Outcome.OK, Outcome.MISCONFIGURED, Outcome.MISCONFIGURED] == [checked.outcome for checked in outcomes]
+    assert [checked.outcome for checked in outcomes] == [Outcome.OK, Outcome.MISCONFIGURED, Outcome.MISCONFIGURED]
     assert "certificate not trusted" in outcomes[1].detail
 
 
@@ -198,7 +210,7 @@ def test_a_certificate_for_another_host_is_refused(authority: Authority, tmp_pat
     """The name in the certificate must be the name in the configuration."""
     with Slapd(tmp_path / "slapd", COMPANY, authority.issue("ldap.other.example")) as server:
         config = settings(tmp_path, server.tls_url, tls=TlsConfig(ca_file=authority.ca_file))
-        assert Outcome.MISCONFIGURED == outcome_of(config).outcome
+        assert outcome_of(config).outcome == Outcome.MISCONFIGURED
 
 
 def test_start_tls_refused_by_the_server_sends_no_password(tmp_path: Path) -> None:
@@ -206,14 +218,14 @@ def test_start_tls_refused_by_the_server_sends_no_password(tmp_path: Path) -> No
     with Slapd(tmp_path / "slapd", COMPANY) as server:
         config = settings(tmp_path, server.url, start_tls=True)
         checked = outcome_of(config)
-        assert (Outcome.MISCONFIGURED, True) == (checked.outcome, "StartTLS was refused" in checked.detail)
+        assert (checked.outcome, "StartTLS was refused" in checked.detail) == (Outcome.MISCONFIGURED, True)
 
 
 def test_a_wrong_service_password_is_misconfigured(secure: Slapd, tmp_path: Path) -> None:
     """The service account's trouble is never told to people as their own wrong password."""
     config = settings(tmp_path, secure.url)
     (tmp_path / "service-password").write_text("wrong")
-    assert Outcome.MISCONFIGURED == outcome_of(config).outcome
+    assert outcome_of(config).outcome == Outcome.MISCONFIGURED
     with opened(config) as directory, pytest.raises(DirectoryMisconfiguredError, match="wrong DN or password"):
         directory.read_all([])
 
@@ -224,12 +236,12 @@ def test_a_hung_server_costs_one_timeout_then_the_next_answers(secure: Slapd, tm
         Slapd(tmp_path / "first", COMPANY) as first,
         opened(settings(tmp_path, first.url, servers=(first.url, secure.url))) as directory,
     ):
-        assert Outcome.OK == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.OK
         first.hang()
         times = []
         for _ in range(3):
             before = time.monotonic()
-            assert Outcome.OK == directory.check("alice", "alice-secret").outcome
+            assert directory.check("alice", "alice-secret").outcome == Outcome.OK
             times.append(time.monotonic() - before)
         assert times[0] < 2.5
         assert max(times[1:]) < 0.9
@@ -237,11 +249,14 @@ def test_a_hung_server_costs_one_timeout_then_the_next_answers(secure: Slapd, tm
 
 def test_all_servers_hung_is_unavailable_at_once(tmp_path: Path) -> None:
     """After the first time-out nobody waits, and a server that came back is found after the hold."""
-    with Slapd(tmp_path / "slapd", COMPANY) as server, opened(settings(tmp_path, server.url, retry_after="1s")) as directory:
+    with (
+        Slapd(tmp_path / "slapd", COMPANY) as server,
+        opened(settings(tmp_path, server.url, retry_after="1s")) as directory,
+    ):
         server.hang()
-        assert Outcome.UNAVAILABLE == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.UNAVAILABLE
         before = time.monotonic()
-        assert Outcome.UNAVAILABLE == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.UNAVAILABLE
         assert time.monotonic() - before < 0.2
         server.resume()
         until(lambda: directory.check("alice", "alice-secret").outcome is Outcome.OK, "the server is asked again")
@@ -250,27 +265,29 @@ def test_all_servers_hung_is_unavailable_at_once(tmp_path: Path) -> None:
 def test_a_restarted_server_is_not_noticed(tmp_path: Path) -> None:
     """A kept connection that went stale is replaced within the same log-on."""
     with Slapd(tmp_path / "slapd", COMPANY) as server, opened(settings(tmp_path, server.url)) as directory:
-        assert Outcome.OK == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.OK
         server.stop()
         server.start()
-        assert Outcome.OK == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.OK
 
 
 def test_lockout_by_wrong_passwords_is_told_apart(tmp_path: Path) -> None:
     """After five wrong passwords OpenLDAP locks; that is `locked`, and does not make the person disabled."""
     with Slapd(tmp_path / "slapd", COMPANY) as server, opened(settings(tmp_path, server.url)) as directory:
         outcomes = [directory.check("bob", "wrong").outcome for _ in range(6)]
-        assert [Outcome.WRONG_CREDENTIALS] * 5 + [Outcome.LOCKED] == outcomes
-        assert Outcome.LOCKED == directory.check("bob", "bob-secret").outcome
+        assert outcomes == [Outcome.WRONG_CREDENTIALS] * 5 + [Outcome.LOCKED]
+        assert directory.check("bob", "bob-secret").outcome == Outcome.LOCKED
         assert directory.read_all([]).people["@bob:acme.example"].enabled
 
 
 def test_the_demo_directory_follows_its_file(tmp_path: Path) -> None:
     """Editing the LDIF disables somebody; a broken edit changes nothing."""
     with DemoDirectory(tmp_path, BASE_LDIF + COMPANY) as demo, opened(settings(tmp_path, demo.url)) as directory:
-        assert Outcome.OK == directory.check("alice", "alice-secret").outcome
+        assert directory.check("alice", "alice-secret").outcome == Outcome.OK
         demo.file.write_text("dn: this is no\nLDIF at all")
         until(lambda: "kept the last good directory" in demo.output.read_text(), "the broken file is noticed")
-        assert Outcome.OK == directory.check("alice", "alice-secret").outcome
-        demo.file.write_text((BASE_LDIF + COMPANY).replace("uid: alice\n", "uid: alice\npwdAccountLockedTime: 000001010000Z\n"))
+        assert directory.check("alice", "alice-secret").outcome == Outcome.OK
+        demo.file.write_text(
+            (BASE_LDIF + COMPANY).replace("uid: alice\n", "uid: alice\npwdAccountLockedTime: 000001010000Z\n")
+        )
         until(lambda: directory.check("alice", "alice-secret").outcome is Outcome.LOCKED, "the edit is served")
