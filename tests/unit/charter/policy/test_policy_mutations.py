@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ACME = Path(__file__).parents[4] / "policies" / "acme"
-FILES = {path.name: path.read_text(encoding="utf-8") for path in sorted(ACME.glob("*.yaml")) if ".test." not in path.name}
+FILES = {
+    path.name: path.read_text(encoding="utf-8") for path in sorted(ACME.glob("*.yaml")) if ".test." not in path.name
+}
 MUTATIONS = 640
 BATCHES = 16
 
@@ -97,7 +99,18 @@ def _replace_key(rng: random.Random, text: str) -> str:
 
 
 def _change_type(rng: random.Random, text: str) -> str:
-    pairs = (("[", ""), ("]", ""), ("{", "["), ("}", "]"), ("- ", ""), (": ", ":"), (": ", ": [") , ('"', ""), (", ", ","), ("\n", " "))
+    pairs = (
+        ("[", ""),
+        ("]", ""),
+        ("{", "["),
+        ("}", "]"),
+        ("- ", ""),
+        (": ", ":"),
+        (": ", ": ["),
+        ('"', ""),
+        (", ", ","),
+        ("\n", " "),
+    )
     old, new = rng.choice(pairs)
     spots = [index for index in range(len(text)) if text.startswith(old, index)]
     if not spots:
