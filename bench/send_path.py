@@ -23,9 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench._charter_server import charter_homeserver, open_policy
-
 from bench import tables
+from bench._charter_server import charter_gate, govern
 from tests.harness.synapse import Client, Homeserver
 
 if TYPE_CHECKING:
@@ -156,10 +155,10 @@ def _arms(folder: Path, sizes: tuple[int, ...]) -> Iterator[list[Arm]]:
             server = Homeserver(folder / name, modules=modules)
             stack.callback(server.stop)
             arms.append(template.arm(name, server))
-        server = charter_homeserver(folder / "charter")
-        stack.callback(server.stop)
-        arms.insert(1, template.arm("charter", server))
-        open_policy(server)
+        gate = charter_gate(folder / "charter")
+        stack.callback(gate.homeserver.stop)
+        arms.insert(1, template.arm("charter", gate.homeserver))
+        govern(gate)
         yield arms
 
 
