@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +88,10 @@ def write_ldif(path: Path, text: str) -> None:
 
 
 def with_service_account(text: str, password: str) -> str:
-    """The LDIF with Charter's own account, whatever password it had before."""
-    blocks = [block for block in text.replace("\r\n", "\n").strip("\n").split("\n\n") if not _is_service(block)]
+    """The LDIF with Charter's own account, whatever password it had before; comments are left out."""
+    lines = [line for line in text.replace("\r\n", "\n").split("\n") if not line.startswith("#")]
+    blocks = [block.strip("\n") for block in re.split(r"\n\n+", "\n".join(lines))]
+    blocks = [block for block in blocks if block and not _is_service(block)]
     name = SERVICE_DN.partition(",")[0].partition("=")[2]
     account = (
         f"dn: {SERVICE_DN}\nobjectClass: top\nobjectClass: organizationalRole\nobjectClass: simpleSecurityObject\n"

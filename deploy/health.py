@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deploy import http_json
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 API = "/_synapse/client/charter/v1/"
 HEARTBEAT_SECONDS = 30.0
 CHECK_TIMEOUT = 3.0
+LDAP_SECONDS = 3
+"""A whole number: ldap3 packs it into a socket option."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,37 +35,39 @@ class PartHealth:
 
 @dataclass(frozen=True)
 class Custody:
-    """Charter's own API in Synapse, as the steward sees it."""
+    """Charter's own API in Synapse, as its bots see it."""
 
     state: State
     deployment: Deployment
 
-    def get(self, path: str) -> http_json.Answer:
-        """Ask one of the calls of docs/contracts.md."""
-        token = (self.state.keys / "steward.token").read_text(encoding="utf-8").strip()
+    def get(self, path: str, *, bot: str = "steward") -> http_json.Answer:
+        """Ask one of the calls of docs/contracts.md, as one of the bots."""
+        token = (self.state.keys / f"{bot}.token").read_text(encoding="utf-8").strip()
         return http_json.request(
             "GET",
             self.deployment.homeserver_url + API + path,
             token=token,
-            query={"user_id": bot_user("steward", self.deployment.server_name)},
+            query={"user_id": bot_user(bot, self.deployment.server_name)},
             timeout=CHECK_TIMEOUT,
         )
 
+    def policy_in_force(self) -> str | None:
+        """The digest of the newest policy; None when there is none, or when Synapse does not answer.
 
-@dataclass
+        Needs no token: a bot that has not started yet is unknown to Synapse.
+        """
+        url = self.deployment.homeserver_url + API + "bundle/head"
+        answer = http_json.request("GET", url, timeout=CHECK_TIMEOUT)
+        return str(answer.body["digest"]) or None if answer.ok else None
+
+
+@dataclass(frozen=True)
 class Probe:
-    """One look at a deployment; custody is asked once, however many parts need its answer."""
+    """One look at a deployment."""
 
     state: State
     deployment: Deployment
     running: Mapping[str, Running]
-    _custody: http_json.Answer | None = field(default=None, init=False)
-
-    def custody(self) -> http_json.Answer:
-        """Custody's `health`."""
-        if self._custody is None:
-            self._custody = Custody(self.state, self.deployment).get("health")
-        return self._custody
 
     def part(self, name: str) -> PartHealth:
         """Check one part."""
@@ -95,7 +99,8 @@ class Probe:
         return _http_problem(f"http://127.0.0.1:{port}/health")
 
     def _bot_problem(self, name: str) -> str:
-        answer = self.custody()
+        # Each asks for itself: Synapse does not know the other before its first start.
+        answer = Custody(self.state, self.deployment).get("health", bot=name)
         if not answer.ok:
             return f"Synapse does not tell of its heartbeat: {_error(answer)}"
         bots: dict[str, Any] = answer.body.get("bots", {})
@@ -116,8 +121,8 @@ def directory_problem(port: int, state: State) -> str:
     from ldap3.core.exceptions import LDAPException  # noqa: PLC0415 - as above
 
     password = (state.keys / "directory.secret").read_text(encoding="utf-8").strip()
-    server = ldap3.Server("127.0.0.1", port=port, connect_timeout=CHECK_TIMEOUT, get_info=ldap3.NONE)
-    connection = ldap3.Connection(server, SERVICE_DN, password, receive_timeout=CHECK_TIMEOUT, auto_referrals=False)
+    server = ldap3.Server("127.0.0.1", port=port, connect_timeout=LDAP_SECONDS, get_info=ldap3.NONE)
+    connection = ldap3.Connection(server, SERVICE_DN, password, receive_timeout=LDAP_SECONDS, auto_referrals=False)
     try:
         if not connection.bind():
             return f"it refuses Charter's own account: {connection.result['description']}"

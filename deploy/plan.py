@@ -210,6 +210,7 @@ def _numbered(  # noqa: PLR0913 - each is a separate source of numbers
         ldif=None,
         login_config=None,
         presence=grants_presence(policy_set),
+        timezone=policy_set.policy.organisation.timezone,
     )
 
 

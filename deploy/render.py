@@ -124,7 +124,11 @@ def bot_settings(state: State, deployment: Deployment, name: str) -> dict[str, A
         "heartbeat": "5s",
     }
     if name == "scribe":
-        settings["ledger"] = f"sqlite:///{state.ledger}"
+        settings |= {
+            "ledger": f"sqlite:///{state.ledger}",
+            "steward": bot_user("steward", deployment.server_name),
+            "timezone": deployment.timezone,
+        }
     return settings
 
 

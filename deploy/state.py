@@ -44,6 +44,7 @@ class Deployment(BaseModel):
     ldif: Path | None
     login_config: Path | None
     presence: bool
+    timezone: str = "UTC"
 
     @property
     def homeserver_url(self) -> str:

@@ -52,8 +52,7 @@ def status(state: State) -> dict[str, Any]:
     supervisor = Supervisor(state)
     probe = Probe(state, deployment, supervisor.parts() if supervisor.alive() else {})
     parts = probe.all(with_web=web["state"] == "ready")
-    custody = probe.custody()
-    policy = custody.body.get("policy") if custody.ok else None
+    policy = Custody(state, deployment).policy_in_force()
     served = any(part.name == WEB and part.healthy for part in parts)
     return {
         # The browser client is a comfort: its failure does not make the deployment unhealthy.
@@ -62,9 +61,9 @@ def status(state: State) -> dict[str, Any]:
         "homeserver": deployment.homeserver_url,
         "client": deployment.client_url if served else None,
         "accounts": demo_accounts(deployment),
-        "rooms": compliance_rooms(state, deployment) if custody.ok else dict.fromkeys(ROOMS),
+        "rooms": compliance_rooms(state, deployment),
         "processes": [_process(part) for part in parts],
-        "policy": policy.get("digest") if isinstance(policy, dict) else None,
+        "policy": policy,
         "ledger": str(state.ledger),
         "ports": deployment.ports(),
         "web": web,

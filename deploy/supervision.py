@@ -85,7 +85,7 @@ class Supervisor:
     def environment(self) -> dict[str, str]:
         """The environment of the supervisor and so of every part."""
         kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-        return kept | {MARKER: str(self._state.root), "PYTHONUNBUFFERED": "1"}
+        return kept | {MARKER: str(self._state.root), "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1"}
 
     def alive(self) -> bool:
         """Whether this deployment's supervisor runs and answers."""
@@ -120,7 +120,7 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                cwd=self._state.root,
+                cwd=self._state.run,
                 env=self.environment(),
                 start_new_session=True,
             )

@@ -146,12 +146,8 @@ class Start:
 
     def _apply(self, deployment: Deployment) -> None:
         """Apply the policy if none is in force; one that is stays until `charter apply`."""
-        answer = Custody(self.state, deployment).get("bundle")
-        if answer.ok:
+        if Custody(self.state, deployment).policy_in_force():
             return
-        if answer.status != 404:  # noqa: PLR2004 - not found
-            msg = f"Synapse does not answer for Charter: {answer.status} {answer.body}"
-            raise DeployError(msg, advice=f"Its log: {self.state.logs / 'synapse.log'}")
         with self.progress.step("Applying the policy"):
             apply_policy(self.state, deployment)
 
