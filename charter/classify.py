@@ -90,8 +90,8 @@ def classify_create(facts: CreateRoomFacts) -> tuple[str, ...]:
         return _UNKNOWN_ONLY
     needed = _kind_of_room(config)
     direct = "room.direct" in needed
-    invited = len(facts.invitees) + _length(config.get("invite_3pid"))
-    if invited > (1 if direct else 0) or _length(config.get("invite")) > max(invited, 1):
+    invited = max(len(facts.invitees), _length(config.get("invite"))) + _length(config.get("invite_3pid"))
+    if invited > (1 if direct else 0):
         needed.add("room.invite")
     if config.get("visibility") == "public":
         needed |= {"room.public", "room.publish"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 from charter.classify import classify_create, classify_event, media_feature
@@ -139,9 +140,12 @@ def _judge_create(compiled: Compiled, subject: str, facts: CreateRoomFacts, now:
     features = classify_create(facts)
     kind = _kind_of(features)
     verdicts = [compiled.decide(subject, feature, kind, now) for feature in features]
-    servers = {localpart_server(user) for user in facts.invitees} - {compiled.membership.server_name}
+    invited = facts.config.get("invite") if isinstance(facts.config, Mapping) else None
+    named = invited if isinstance(invited, list | tuple) else ()
+    invitees = {*facts.invitees, *(user for user in named if isinstance(user, str))}
+    servers = {localpart_server(user) for user in invitees} - {compiled.membership.server_name}
     verdicts += [compiled.decide_server(subject, "external.invite", server, now) for server in sorted(servers)]
-    people = frozenset((subject, *facts.invitees))
+    people = frozenset((subject, *invitees))
     return combine(verdicts + _walled(compiled, features[0], people, people, now))
 
 
