@@ -25,16 +25,26 @@ logger = logging.getLogger(__name__)
 FUNCTIONAL: Final = "io.element.functional_members"
 SWEEP_MS: Final = 15_000
 BATCH: Final = 50
-SOON_MS: Final = (100, 500)
-"""When a new room is looked at for the invitation that its creation sends last. Until then nothing is done there: an
-event beside the creation would fork the room's history."""
+SOON_MS: Final = (100, 500, 5_000)
+"""When a new room is looked at for the invitation that its creation sends last."""
 
 LATER_MS: Final = 5_000
 """When a room that was made without an invitation (an upgrade) is looked at."""
 
+SETTLED_S: Final = 10.0
+"""A room that the scribe has been missing from for less is left alone by the sweep."""
+
+PATIENCE_S: Final = 600.0
+"""The longest creation: after that a room that looks half-made is entered too."""
+
+REST_S: Final = 3600.0
+"""A room that the scribe could not enter is tried again after so long."""
+
 POWER_LEVELS: Final = "m.room.power_levels"
 MEMBER: Final = "m.room.member"
 CREATE: Final = "m.room.create"
+JOIN_RULES: Final = "m.room.join_rules"
+STATE: Final = [(POWER_LEVELS, ""), (CREATE, ""), (JOIN_RULES, ""), (FUNCTIONAL, "")]
 CREATOR_POWER: Final = 2**53
 REMEMBERED: Final = 10_000
 
@@ -47,8 +57,8 @@ class Attendance:
         self._api = runtime.api
         self._guard = guard
         self._scribe = runtime.config.bots.get("scribe")
-        self._given_up: OrderedDict[str, None] = OrderedDict()
-        self._missing: frozenset[str] = frozenset()
+        self._resting: OrderedDict[str, float] = OrderedDict()
+        self._missing: dict[str, float] = {}
 
     def start(self) -> None:
         """Sweep from time to time."""
@@ -71,15 +81,28 @@ class Attendance:
             members = {"type": FUNCTIONAL, "state_key": "", "content": {"service_members": [scribe]}}
             config["initial_state"] = [*others, members]
 
-    def soon(self, room_id: str) -> None:
-        """Look at a room that is being created."""
-        if self._scribe is not None:
-            for delay in SOON_MS:
-                self._api.delayed_background_call(delay, self._attend_quietly, room_id, True, desc="charter_attend")  # noqa: FBT003 - passed through
-            self._api.delayed_background_call(LATER_MS, self._attend_quietly, room_id, False, desc="charter_attend")  # noqa: FBT003 - passed through
+    def soon(self, room_id: str, *, invited: bool) -> None:
+        """Look at a room that is being created.
 
-    async def attend(self, room_id: str, *, only_invited: bool = False) -> bool:
-        """Bring the scribe into a room; False if it could not be done now."""
+        Args:
+            room_id: the room.
+            invited: its creation invites the scribe, as its last step.
+        """
+        if self._scribe is not None:
+            for delay in SOON_MS if invited else (LATER_MS,):
+                self._api.delayed_background_call(delay, self._attend_quietly, room_id, invited, desc="charter_attend")
+
+    async def attend(self, room_id: str, *, patient: bool) -> bool | None:
+        """Bring the scribe into a room.
+
+        Args:
+            room_id: the room.
+            patient: leave a room alone whose creation seems to be under way: it has no power levels yet, or names the
+                scribe a functional member and has not invited it. An invitation beside that would end the creation.
+
+        Returns:
+            True if it is in the room; None if it was left alone; False if it cannot be brought in.
+        """
         scribe = self._scribe
         assert scribe is not None
         store = self._api._store  # noqa: SLF001 - membership by key has no public reader
@@ -88,18 +111,18 @@ class Attendance:
             return True
         try:
             if membership != "invite":
-                if only_invited:
-                    return False
-                await self._invite(scribe, room_id)
+                state = await self._api.get_room_state(room_id, STATE)
+                if patient and membership is None and under_way(state, scribe):
+                    return None
+                await self._invite(scribe, room_id, state)
             await self._api.update_room_membership(scribe, scribe, room_id, "join")
         except SynapseError as error:
             logger.info("the scribe cannot enter %s: %s", room_id, error.msg)
             return False
         return True
 
-    async def _invite(self, scribe: str, room_id: str) -> None:
-        state = await self._api.get_room_state(room_id, [(POWER_LEVELS, ""), (CREATE, ""), ("m.room.join_rules", "")])
-        rules = state.get(("m.room.join_rules", ""))
+    async def _invite(self, scribe: str, room_id: str, state: StateMap[EventBase]) -> None:
+        rules = state.get((JOIN_RULES, ""))
         if rules is not None and rules.content.get("join_rule") == "public":
             return
         members = await self._api.get_room_state(room_id, [(MEMBER, None)])
@@ -107,35 +130,48 @@ class Attendance:
         if host is not None:
             await self._api.update_room_membership(host, scribe, room_id, "invite")
 
-    async def _attend_quietly(self, room_id: str, only_invited: bool) -> None:  # noqa: FBT001 - Synapse's timer passes by position
+    async def _attend_quietly(self, room_id: str, patient: bool) -> None:  # noqa: FBT001 - Synapse's timer passes by position
+        await self._try(room_id, patient=patient)
+
+    async def _try(self, room_id: str, *, patient: bool) -> bool | None:
         try:
-            await self.attend(room_id, only_invited=only_invited)
+            return await self.attend(room_id, patient=patient)
         except Exception:
             logger.exception("bringing the scribe into %s failed; the sweep tries again", room_id)
+            return False
 
     async def _sweep(self) -> None:
-        """Enter the rooms that were without the scribe at the last sweep already; newer ones are being created."""
+        """Enter the rooms that the scribe has been missing from for a while."""
         assert self._scribe is not None
-        limit = BATCH + len(self._given_up)
-        rooms = await self._api.run_db_interaction("charter_attendance", _without, self._scribe, limit)
-        missing, self._missing = self._missing, frozenset(rooms)
-        for room_id in [room for room in rooms if room in missing and room not in self._given_up]:
-            try:
-                present = await self.attend(room_id)
-            except Exception:
-                logger.exception("bringing the scribe into %s failed", room_id)
-                present = False
-            if not present:
-                await self._give_up(room_id)
+        now = self._runtime.now()
+        rooms = await self._api.run_db_interaction(
+            "charter_attendance", _without, self._scribe, BATCH + len(self._resting)
+        )
+        self._missing = {room: self._missing.get(room, now) for room in rooms}
+        for room_id, since in self._missing.items():
+            if now - since < SETTLED_S or self._resting.get(room_id, 0) > now:
+                continue
+            if await self._try(room_id, patient=now - since < PATIENCE_S) is False:
+                await self._give_up(room_id, now)
 
-    async def _give_up(self, room_id: str) -> None:
-        self._given_up[room_id] = None
-        if len(self._given_up) > REMEMBERED:
-            self._given_up.popitem(last=False)
+    async def _give_up(self, room_id: str, now: float) -> None:
+        known = room_id in self._resting
+        self._resting[room_id] = now + REST_S
+        if len(self._resting) > REMEMBERED:
+            self._resting.popitem(last=False)
+        if known:
+            return
         text = (
             "The scribe cannot join this room: nobody here may invite it. Its events are captured by the server only."
         )
         await self._runtime.outbox.put("alarm", room=room_id, body={"code": "scribe-cannot-join", "text": text})
+
+
+def under_way(state: StateMap[EventBase], scribe: str) -> bool:
+    """Whether a room in which the scribe never was looks as if its creation had not ended."""
+    functional = state.get((FUNCTIONAL, ""))
+    members = () if functional is None else functional.content.get("service_members")
+    return (POWER_LEVELS, "") not in state or (isinstance(members, list | tuple) and scribe in members)
 
 
 def inviter(state: StateMap[EventBase], members: StateMap[EventBase], is_mine: Any) -> str | None:

@@ -83,7 +83,7 @@ class Creations:
             if creation is None or creation.room is not None:
                 creation = await self._upgrade(event)
             creation.room = event.room_id
-            self._attendance.soon(event.room_id)
+            self._attendance.soon(event.room_id, invited=creation.old is None)
             return True
         if creation is None or creation.creator != event.sender:
             return False
