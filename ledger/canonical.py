@@ -31,9 +31,7 @@ _STRICT: Final = (
     | orjson.OPT_PASSTHROUGH_DATACLASS
     | orjson.OPT_PASSTHROUGH_DATETIME
 )
-# orjson writes floats otherwise and NaN as null: where its output may hold either, the slow path writes. A string that
-# looks like one costs only time.
-_NOT_FAST_OUT: Final = re.compile(rb'(?:\A|[:,\[])(?:-?\d+[.e]|null)|\$number"')
+_PLAIN: Final = frozenset({str, int, bool, type(None)})
 # orjson reads integers beyond 64 bits as floats, and refuses lone surrogates by itself.
 _NOT_FAST_IN: Final = re.compile(r'(?:\A|[:,\[])-?\d{19}|\$number"')
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -56,11 +54,12 @@ def write(value: Any) -> bytes:
     Raises:
         RecordError: the value holds something that JSON has not (bytes, a key that is no string …).
     """
+    if not _is_plain(value):
+        return _write_slowly(value)
     try:
-        fast = orjson.dumps(value, option=_STRICT)
+        return orjson.dumps(value, option=_STRICT)
     except (TypeError, RecursionError):
         return _write_slowly(value)
-    return _write_slowly(value) if _NOT_FAST_OUT.search(fast) else fast
 
 
 def read(text: str) -> Any:
@@ -89,6 +88,22 @@ class _Raw(str):
     """Output that is already canonical, among values that are not yet."""
 
     __slots__ = ()
+
+
+def _is_plain(value: Any) -> bool:
+    """Tells whether orjson may write the value; it writes floats in another form, and NaN as null."""
+    items = [value]
+    for item in items:  # which grows meanwhile: a walk without recursion
+        kind = type(item)
+        if kind is dict:
+            if len(item) == 1 and _TAGGED.match(str(next(iter(item)))):
+                return False
+            items.extend(item.values())
+        elif kind is list or kind is tuple:
+            items.extend(item)
+        elif kind not in _PLAIN:
+            return False
+    return True
 
 
 def _write_slowly(value: Any) -> bytes:
