@@ -8,8 +8,8 @@ what it looks like and costs what it weighs.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import yaml
 from yaml import events as ev
@@ -322,5 +322,10 @@ class _Builder:
     ) -> None:
         self.found.append(self.source.diagnostic(code, span, message, help_, related=related))
 
-    def _stop(self, code: str, event: ev.Event, message: str, help_: str) -> None:
-        raise _StopError(self.source.diagnostic(code, self._span(event), message, help_))
+    def _stop(self, code: str, event: ev.Event, message: str, help_: str) -> NoReturn:
+        """Give up on the file, pointing at the word that begins here."""
+        span = self._span(event)
+        rest = self.source.lines[span.line - 1][span.column - 1 :]
+        word = re.match(r"[&*!]\S+", rest)
+        length = min(span.length, len(word[0])) if word else span.length
+        raise _StopError(self.source.diagnostic(code, replace(span, length=length), message, help_))
