@@ -51,6 +51,7 @@ class Scribe:
         self._readers = ReadersInStep(client, self._custody, self._journal, config.everyone_of_charter())
         self._rooms: ComplianceRooms | None = None
         self._attend_now = asyncio.Event()
+        self._beat_now = asyncio.Event()
 
     async def run(self) -> None:
         """Work until cancelled.
@@ -71,7 +72,7 @@ class Scribe:
                 every(ATTEND_EVERY, self._capture.attend, "attend", self._attend_now),
                 every(config.readers_interval, self._keep_rooms, "compliance rooms"),
                 every(MIRROR_EVERY, self._show, "mirror", self._journal.grown),
-                every(config.heartbeat, self._beat, "heartbeat"),
+                every(config.heartbeat, self._beat, "heartbeat", self._beat_now),
                 self._queue.run(),
             )
         finally:
@@ -79,7 +80,10 @@ class Scribe:
             self._store.close()
 
     async def _handle(self, batch: Batch) -> None:
+        first = not self._capture.last_commit
         await self._capture.handle(batch)
+        if first:
+            self._beat_now.set()
         if batch.rooms:
             self._attend_now.set()
 

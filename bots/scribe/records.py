@@ -49,7 +49,7 @@ def batch_records(batch: Batch, scribe: str, now_ms: int) -> list[Record]:
     return records
 
 
-def alarm(
+def alarm(  # noqa: PLR0913 - the fields of a record
     cause: str, code: str, text: str, *, time_ms: int, actor: str, room: str | None = None, **more: Any
 ) -> Record:
     """Return an alarm; the same cause at the same time is the same record."""

@@ -1,0 +1,1 @@
+"""The steward: tells people why something was refused, and answers what they may do."""

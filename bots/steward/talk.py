@@ -1,0 +1,130 @@
+"""Listening to people: invites, commands in the direct chat or where the steward is mentioned."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from bots.kit.client import CLIENT, ServerError, q
+from bots.kit.commands import PREFIX, help_values
+from bots.kit.foreign import as_dict, as_int, as_list, as_str
+from bots.kit.queue import put
+from bots.kit.store import put_note
+from bots.steward.answers import COMMANDS, Asker, answer
+
+if TYPE_CHECKING:
+    from bots.kit.sync import Batch, Event, RoomSync
+    from bots.steward.desk import Desk
+
+logger = logging.getLogger(__name__)
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS invites (room TEXT PRIMARY KEY, inviter TEXT NOT NULL, direct INTEGER NOT NULL);
+"""
+SINCE = "steward.since"
+TOO_OLD = 3600.0
+"""A question older than this is not answered any more."""
+ENOUGH = 10
+"""With so many answers unsent to one room, further questions there are left alone."""
+
+
+class Talk:
+    """Handles batches; the answers and the sync token are one transaction."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def since(self) -> str | None:
+        """Return the committed sync token."""
+        return self._desk.store.note(SINCE)
+
+    async def handle(self, batch: Batch) -> None:
+        """Answer a batch; what happened before the first start is not answered."""
+        answers: list[tuple[str, dict[str, Any], str]] = []
+        if batch.since is not None:
+            for room in batch.rooms:
+                if room.section == "join":
+                    answers += await self._answers(room)
+        with self._desk.store.transaction() as db:
+            for room in batch.rooms:
+                self._remember(db, room)
+            for target, content, cause in answers:
+                put(db, target, content, cause, now=self._desk.clock())
+            put_note(db, SINCE, batch.next_batch)
+        self._desk.queue.wake()
+
+    def _remember(self, db: Any, room: RoomSync) -> None:
+        for event in room.events():
+            if event.get("type") != "m.room.member":
+                continue
+            who, content = as_str(event.get("state_key")), as_dict(event.get("content"))
+            membership = content.get("membership")
+            if room.section == "invite" and who == self._desk.config.user_id and membership == "invite":
+                row = (room.room_id, as_str(event.get("sender")), int(content.get("is_direct") is True))
+                db.execute("INSERT OR REPLACE INTO invites (room, inviter, direct) VALUES (?, ?, ?)", row)
+            elif room.section == "join" and who != self._desk.config.user_id:
+                self._desk.direct.note_presence(db, room.room_id, who, present=membership in {"join", "invite"})
+
+    async def _answers(self, room: RoomSync) -> list[tuple[str, dict[str, Any], str]]:
+        found: list[tuple[str, dict[str, Any], str]] = []
+        for event in (*room.gap, *room.timeline):
+            text = self._question(room.room_id, event)
+            if text is None or self._desk.queue.waiting(room.room_id) + len(found) >= ENOUGH:
+                continue
+            person = as_str(event.get("sender"))
+            reply = await answer(Asker(person, self._desk.custody, self._desk.zone), text)
+            target = room.room_id
+            if self._desk.direct.person_of(target) != person:
+                target = await self._desk.direct.room_for(person)
+            content = self._desk.notices.notice(reply.template, **reply.values)
+            found.append((target, content, f"answer {event['event_id']}"))
+        return found
+
+    def _question(self, room: str, event: Event) -> str | None:
+        """Return the command in an event, or None if the event does not speak to the steward."""
+        if not self._is_words_of_a_person(event):
+            return None
+        content, me = as_dict(event.get("content")), self._desk.config.user_id
+        body = as_str(content.get("body"))
+        if self._desk.direct.person_of(room) == event.get("sender"):
+            return body
+        if me in as_list(as_dict(content.get("m.mentions")).get("user_ids")) or me in body:
+            start = body.find(PREFIX)
+            return body[start:] if start >= 0 else PREFIX + "help"
+        return None
+
+    def _is_words_of_a_person(self, event: Event) -> bool:
+        """Whether this is a fresh text of somebody to talk to; notices, edits and bots are never answered."""
+        content = as_dict(event.get("content"))
+        return (
+            event.get("type") == "m.room.message"
+            and content.get("msgtype") == "m.text"
+            and as_str(event.get("event_id")) != ""
+            and self._desk.config.is_person(as_str(event.get("sender")))
+            and as_dict(content.get("m.relates_to")).get("rel_type") != "m.replace"
+            and "org.charter.refusal" not in content
+            and self._desk.clock() - as_int(event.get("origin_server_ts")) / 1000 < TOO_OLD
+        )
+
+    async def attend(self) -> None:
+        """Accept invites of local people and greet who begins a direct chat."""
+        for row in self._desk.store.rows("SELECT room, inviter, direct FROM invites"):
+            room, inviter = row["room"], row["inviter"]
+            if inviter.endswith(":" + self._desk.config.server_name) and not await self._join(room):
+                continue
+            with self._desk.store.transaction() as db:
+                db.execute("DELETE FROM invites WHERE room = ?", (room,))
+            if row["direct"] and self._desk.config.is_person(inviter) and self._desk.direct.adopt(inviter, room):
+                content = self._desk.notices.notice("help", problem="Good day.", usage="", **help_values(COMMANDS))
+                with self._desk.store.transaction() as db:
+                    put(db, room, content, f"welcome {room}", now=self._desk.clock())
+                self._desk.queue.wake()
+
+    async def _join(self, room: str) -> bool:
+        """Join; False if it has to be tried again."""
+        try:
+            await self._desk.client.call("POST", f"{CLIENT}/join/{q(room)}", {})
+        except ServerError as error:
+            logger.warning("invite not accepted room=%s status=%d", room, error.status)
+            return not error.passing
+        return True
