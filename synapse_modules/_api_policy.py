@@ -14,7 +14,7 @@ from synapse.api.errors import Codes, LimitExceededError, SynapseError
 
 from synapse_modules._api_router import ANY_BOT, ANYONE, Call, Route
 from synapse_modules._bundle import Active, append, follows, head_of, lock, newest
-from synapse_modules._outbox import insert, new_record
+from synapse_modules._outbox import new_record
 from synapse_modules._policy_diff import PolicyDiff, diff
 
 if TYPE_CHECKING:
@@ -119,7 +119,9 @@ class PolicyCalls:
                 "key_id": bundle.key_id,
                 **changes.body(),
             }
-            insert(txn, new_record("policy", room=None, actor=None, subject=bundle.digest, body=body))
+            self._runtime.outbox.insert(
+                txn, new_record("policy", room=None, actor=None, subject=bundle.digest, body=body)
+            )
             return changes
 
         return await self._runtime.api.run_db_interaction("charter_bundle_store", write)

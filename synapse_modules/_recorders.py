@@ -24,7 +24,7 @@ from synapse.http.server import JsonResource
 
 from synapse_modules._api_health import HEARTBEAT
 from synapse_modules._notes import read_note, read_notes, write_note
-from synapse_modules._outbox import insert, new_record
+from synapse_modules._outbox import new_record
 from synapse_modules._schema import at_startup
 
 if TYPE_CHECKING:
@@ -44,11 +44,12 @@ _MARK = "_charter_runtime"
 def record_configuration(runtime: Runtime) -> None:
     """Put a `configuration` record if this process's configuration is another than at its last start, or it starts anew."""
     config = read_config_files(runtime.api._hs.config.config_files)  # noqa: SLF001 - Synapse keeps no copy of the raw configuration
-    at_startup(runtime.api, "charter_configuration", functools.partial(_note_configuration, runtime.instance, config))
+    at_startup(runtime.api, "charter_configuration", functools.partial(_note_configuration, runtime, config))
 
 
-def _note_configuration(instance: str, config: Mapping[str, Any], txn: LoggingTransaction) -> None:
+def _note_configuration(runtime: Runtime, config: Mapping[str, Any], txn: LoggingTransaction) -> None:
     """Compare keyed digests of each top-level key; the key stays in the database, so that a digest proves nothing about a secret."""
+    instance = runtime.instance
     name = f"configuration:{instance}"
     last = read_note(txn, name) or {}
     key = str(last.get("key") or secrets.token_hex(32))
@@ -63,7 +64,7 @@ def _note_configuration(instance: str, config: Mapping[str, Any], txn: LoggingTr
         "charter": _charter_version(),
         "changed": changed if before else [],
     }
-    insert(txn, new_record("configuration", room=None, actor=None, subject=instance, body=body))
+    runtime.outbox.insert(txn, new_record("configuration", room=None, actor=None, subject=instance, body=body))
 
 
 def _digest(key: str, value: Any) -> str:

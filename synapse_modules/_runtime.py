@@ -42,7 +42,7 @@ class Runtime:
         self.api = api
         self.config = config
         self.instance: str = api.worker_name or "master"
-        self.outbox = Outbox(api, alarm_above=config.outbox_alarm)
+        self.outbox = Outbox(api, alarm_above=config.outbox_alarm, steward="steward" in config.bots)
         self._roles = {user: role for role, user in config.bots.items()}
         at_startup(api, "charter_create_tables", create_tables)
         self.policies = Policies(api, self.outbox, keys=config.policy_keys, bots=frozenset(self._roles))
