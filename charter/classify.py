@@ -7,7 +7,7 @@ nothing recognises needs ``unknown``. Ends are free: hanging up, declining a cal
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from charter.catalogue import UNKNOWN
 from charter.sdp import offered_media
@@ -59,7 +59,7 @@ def classify_event(facts: EventFacts, sender: str | None = None) -> tuple[str, .
     """
     content: Any = facts.content
     kind: Any = facts.type
-    if type(content) is not dict and not isinstance(content, Mapping):
+    if not _mapping(content):
         return _UNKNOWN_ONLY
     if type(kind) is not str:
         return _UNKNOWN_ONLY
@@ -86,7 +86,7 @@ def classify_create(facts: CreateRoomFacts) -> tuple[str, ...]:
         Feature ids, sorted and without duplicates; never empty.
     """
     config: Any = facts.config
-    if not isinstance(config, Mapping):
+    if not _mapping(config):
         return _UNKNOWN_ONLY
     needed = _kind_of_room(config)
     direct = "room.direct" in needed
@@ -122,6 +122,11 @@ def media_feature(content_type: object, *, voice: bool = False) -> str:
     return {"image": "file.image", "video": "file.video"}.get(family, "file.other")
 
 
+def _mapping(value: object) -> TypeGuard[Mapping[str, Any]]:
+    """Whether a value is a JSON object; a plain dict is told in a third of the time."""
+    return type(value) is dict or isinstance(value, Mapping)
+
+
 def _sorted(needed: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
@@ -135,7 +140,7 @@ def _length(value: object) -> int:
 
 def _kind_of_room(config: Mapping[str, Any]) -> set[str]:
     creation = config.get("creation_content") or _NOTHING
-    if not isinstance(creation, Mapping):
+    if not _mapping(creation):
         return {"room.create", UNKNOWN}
     kind = creation.get("type")
     if kind == "m.space":
@@ -152,9 +157,9 @@ def _initial_state(events: object) -> set[str]:
         return {UNKNOWN}
     needed: set[str] = set()
     for event in events:
-        content = event.get("content", _NOTHING) if isinstance(event, Mapping) else None
-        kind = event.get("type") if isinstance(event, Mapping) else None
-        if type(kind) is not str or not isinstance(content, Mapping) or kind in _NOT_INITIAL:
+        content = event.get("content", _NOTHING) if _mapping(event) else None
+        kind = event.get("type") if _mapping(event) else None
+        if type(kind) is not str or not _mapping(content) or kind in _NOT_INITIAL:
             needed.add(UNKNOWN)
         else:
             needed |= _plain_state(kind, content)
@@ -217,7 +222,7 @@ def _member(content: Mapping[str, Any], facts: EventFacts, sender: str | None) -
 
 
 def _joined(content: Mapping[str, Any], previous: object) -> set[str]:
-    if not isinstance(previous, Mapping) or previous.get("membership") != "join":
+    if not _mapping(previous) or previous.get("membership") != "join":
         return {"room.join"}
     changed = set()
     if content.get("displayname") != previous.get("displayname"):
@@ -239,7 +244,7 @@ def _message(kind: str, content: Mapping[str, Any], sniffed: tuple[str, ...]) ->
     if "m.new_content" in content:
         needed.add("chat.edit")
         new = content["m.new_content"]
-        if not isinstance(new, Mapping) or "m.new_content" in new:
+        if not _mapping(new) or "m.new_content" in new:
             needed.add(UNKNOWN)
         else:
             needed |= _content(kind, new, sniffed, edit=False) | _relation(new)
@@ -257,7 +262,7 @@ def _relation(content: Mapping[str, Any]) -> set[str]:
     relates = content.get("m.relates_to")
     if relates is None:
         return set()
-    if not isinstance(relates, Mapping):
+    if not _mapping(relates):
         return {UNKNOWN}
     kind = relates.get("rel_type")
     if kind is None:
@@ -327,10 +332,10 @@ def _types(content: Mapping[str, Any], sniffed: tuple[str, ...], *, voice: bool)
     info = content.get("info")
     holders = (info, content.get("file"), content.get("m.file"), content.get("org.matrix.msc1767.file"))
     for holder in holders:
-        if isinstance(holder, Mapping) and holder.get("mimetype") is not None:
+        if _mapping(holder) and holder.get("mimetype") is not None:
             needed.add(media_feature(holder["mimetype"], voice=voice))
-    thumbnail = info.get("thumbnail_info") if isinstance(info, Mapping) else None
-    if isinstance(thumbnail, Mapping) and thumbnail.get("mimetype") is not None:
+    thumbnail = info.get("thumbnail_info") if _mapping(info) else None
+    if _mapping(thumbnail) and thumbnail.get("mimetype") is not None:
         needed |= {media_feature(thumbnail["mimetype"])} - {"file.image"}
     return needed
 
@@ -351,7 +356,7 @@ def _captioned(content: Mapping[str, Any], *, edit: bool) -> bool:
 def _reaction(content: Mapping[str, Any]) -> set[str]:
     needed = {"chat.reaction"}
     relates = content.get("m.relates_to")
-    key = relates.get("key") if isinstance(relates, Mapping) else None
+    key = relates.get("key") if _mapping(relates) else None
     if type(key) is str:
         if key.startswith("mxc://"):
             needed.add("file.image")
@@ -367,7 +372,7 @@ def _call(kind: str, content: Mapping[str, Any]) -> set[str]:
     needed = {"call.voice"} | _screen(content)
     for key in SESSION_DESCRIPTIONS[kind]:
         description = content.get(key)
-        media = offered_media(description.get("sdp")) if isinstance(description, Mapping) else None
+        media = offered_media(description.get("sdp")) if _mapping(description) else None
         if media is None or "video" in media:
             needed.add("call.video")
         if media is not None and media - {"audio", "video"}:
@@ -378,8 +383,8 @@ def _call(kind: str, content: Mapping[str, Any]) -> set[str]:
 def _screen(content: Mapping[str, Any]) -> set[str]:
     for key in STREAM_METADATA:
         streams = content.get(key)
-        if isinstance(streams, Mapping):
+        if _mapping(streams):
             for stream in streams.values():
-                if isinstance(stream, Mapping) and stream.get("purpose") == "m.screenshare":
+                if _mapping(stream) and stream.get("purpose") == "m.screenshare":
                     return {"call.screen"}
     return set()

@@ -16,7 +16,7 @@ from charter.crossing import Crossing
 from charter.people import EVERYONE, Membership
 from charter.table import Entry, Table
 from charter.terms import Limits, SessionTerms, Strictest, merge_limits, session_merger
-from charter.verdict import Decision, Verdict
+from charter.verdict import Decision, Verdict, combine
 from charter.windows import Validity
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 MAX_CACHED: Final = 50_000
 """Verdicts of one generation of the cache; there are two."""
+
+_Key = tuple[str, str | tuple[str, ...], str | None]
 
 SERVICE: Final = "service:"
 """Prefix of the bit that another application service's users have."""
@@ -72,8 +74,8 @@ class Compiled:
             policy.sessions, bits, self.timezone, merge_sessions
         )
         self._exempt = frozenset(policy.compliance.exempt_admins)
-        self._young: dict[tuple[str, str, str], Verdict] = {}
-        self._old: dict[tuple[str, str, str], Verdict] = {}
+        self._young: dict[_Key, Verdict] = {}
+        self._old: dict[_Key, Verdict] = {}
 
     def decide(self, subject: str, feature: str, kind: str | None, now: float) -> Verdict:
         """Return the verdict on one feature: grants and services, nothing else. The hot path.
@@ -84,19 +86,38 @@ class Compiled:
             kind: kind of room; None stands for ``private``.
             now: POSIX seconds.
         """
-        verdict = self._young.get((subject, feature, kind))  # type: ignore[arg-type] # a kind of None finds nothing
+        verdict = self._young.get((subject, feature, kind))
         if verdict is not None and verdict.since <= now and (verdict.until is None or now < verdict.until):
             return verdict
         return self._decide(subject, feature, kind or "private", now)
 
     def _decide(self, subject: str, feature: str, kind: str, now: float) -> Verdict:
-        key = (subject, feature, kind)
+        key: _Key = (subject, feature, kind)
         verdict = self._old.get(key)
         if verdict is None or not (verdict.since <= now and (verdict.until is None or now < verdict.until)):
             verdict = self.decide_uncached(subject, feature, kind, now)
+        self._remember(key, verdict)
+        return verdict
+
+    def _remember(self, key: _Key, verdict: Verdict) -> None:
         if len(self._young) >= MAX_CACHED:
             self._old, self._young = self._young, {}
         self._young[key] = verdict
+
+    def decide_all(self, subject: str, features: tuple[str, ...], kind: str, now: float) -> Verdict:
+        """Return the verdict on an act that needs several features; cached like a single one.
+
+        Args:
+            subject: MXID.
+            features: catalogue ids, as :mod:`charter.classify` returns them.
+            kind: kind of room.
+            now: POSIX seconds.
+        """
+        key = (subject, features, kind)
+        verdict = self._young.get(key)
+        if verdict is None or not (verdict.since <= now and (verdict.until is None or now < verdict.until)):
+            verdict = combine([self.decide(subject, feature, kind, now) for feature in features])
+            self._remember(key, verdict)
         return verdict
 
     def decide_uncached(self, subject: str, feature: str, kind: str, now: float) -> Verdict:

@@ -10,10 +10,10 @@ from charter.compiled import Compiled
 from charter.crossing import carried_as
 from charter.facts import ActFacts, CreateRoomFacts, EventFacts, GatewayFacts, LoginFacts, RoomFacts
 from charter.people import localpart_server
-from charter.verdict import Decision, Verdict
+from charter.verdict import FREE, Decision, Verdict, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from charter.directory import DirectorySnapshot
     from charter.facts import Facts
@@ -24,9 +24,6 @@ __all__ = ["FREE", "LOGON", "Compiled", "combine", "compile_policy", "judge"]
 
 LOGON: Final = "logon"
 """What verdicts on log-ons carry as their feature; it is no word of the language."""
-
-FREE: Final = Verdict(Decision.ALLOW, "", (), "", since=float("-inf"))
-"""The verdict on what nobody may be refused: hanging up, declining, leaving."""
 
 _INSTEAD: Final = {"room.invite": "external.invite", "room.join": "external.join"}
 """What the servers of a room must list in place of the feature that the grant must give."""
@@ -74,44 +71,16 @@ def judge(compiled: Compiled, subject: str, facts: Facts, now: float) -> Verdict
     raise TypeError(msg)
 
 
-def combine(verdicts: Sequence[Verdict]) -> Verdict:
-    """Return the verdict on an act that needs all of these: the first denial, else all allowances.
-
-    ``would_have`` names the shadow rules with which the whole would have ended differently.
-    """
-    if len(verdicts) == 1:
-        return verdicts[0]
-    if not verdicts:
-        return FREE
-    denied = [verdict for verdict in verdicts if verdict.decision]
-    flips: Iterable[Verdict] = verdicts
-    if denied:
-        flipping = all(v.would_have for v in denied) and not any(v.would_have for v in verdicts if not v.decision)
-        flips = denied if flipping else ()
-    places = {rule: place for v in verdicts for rule, place in zip(v.rules, v.places, strict=False)}
-    rules = denied[0].rules if denied else tuple(sorted({rule for v in verdicts for rule in v.rules}))
-    ends = [v.until for v in verdicts if v.until is not None]
-    return Verdict(
-        decision=Decision.DENY if denied else Decision.ALLOW,
-        feature=(denied or verdicts)[0].feature,
-        rules=rules,
-        reason=denied[0].reason if denied else "",
-        would_have=tuple(sorted({rule for v in flips for rule in v.would_have})),
-        since=max(v.since for v in verdicts),
-        until=min(ends) if ends else None,
-        places=tuple(places.get(rule, "") for rule in rules),
-        exempt=any(v.exempt for v in verdicts),
-    )
-
-
 def _judge_event(compiled: Compiled, subject: str, facts: EventFacts, now: float) -> Verdict:
     features = classify_event(facts, subject)
     room = facts.room
-    if len(features) == 1 and not room.servers and not facts.sniffed and (room.members is None or not compiled.walls):
-        if facts.type != "m.room.member":
-            return compiled.decide(subject, features[0], room.kind, now)
-    elif not features:
+    if not features:
         return FREE
+    plain = not room.servers and not facts.sniffed and (room.members is None or not compiled.walls)
+    if plain and facts.type != "m.room.member":
+        if len(features) == 1:
+            return compiled.decide(subject, features[0], room.kind, now)
+        return compiled.decide_all(subject, features, room.kind, now)
     other = facts.state_key if facts.type == "m.room.member" and facts.state_key != subject else None
     verdicts = _needed(compiled, subject, features, room, now, other=other)
     verdicts += [_of_type(compiled, subject, features[0], found, now) for found in facts.sniffed]
@@ -140,7 +109,8 @@ def _judge_create(compiled: Compiled, subject: str, facts: CreateRoomFacts, now:
     features = classify_create(facts)
     kind = _kind_of(features)
     verdicts = [compiled.decide(subject, feature, kind, now) for feature in features]
-    invited = facts.config.get("invite") if isinstance(facts.config, Mapping) else None
+    config: object = facts.config
+    invited = config.get("invite") if isinstance(config, Mapping) else None
     named = invited if isinstance(invited, list | tuple) else ()
     invitees = {*facts.invitees, *(user for user in named if isinstance(user, str))}
     servers = {localpart_server(user) for user in invitees} - {compiled.membership.server_name}

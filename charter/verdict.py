@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
 
 
 class Decision(enum.IntEnum):
@@ -44,3 +48,37 @@ class Verdict:
     def allowed(self) -> bool:
         """Whether the act may happen."""
         return self.decision is Decision.ALLOW
+
+
+FREE: Final = Verdict(Decision.ALLOW, "", (), "", since=float("-inf"))
+"""The verdict on what nobody may be refused: hanging up, declining, leaving."""
+
+
+def combine(verdicts: Sequence[Verdict]) -> Verdict:
+    """Return the verdict on an act that needs all of these: the first denial, else all allowances.
+
+    ``would_have`` names the shadow rules with which the whole would have ended differently.
+    """
+    if len(verdicts) == 1:
+        return verdicts[0]
+    if not verdicts:
+        return FREE
+    denied = [verdict for verdict in verdicts if verdict.decision]
+    flips: Iterable[Verdict] = verdicts
+    if denied:
+        flipping = all(v.would_have for v in denied) and not any(v.would_have for v in verdicts if not v.decision)
+        flips = denied if flipping else ()
+    places = {rule: place for v in verdicts for rule, place in zip(v.rules, v.places, strict=False)}
+    rules = denied[0].rules if denied else tuple(sorted({rule for v in verdicts for rule in v.rules}))
+    ends = [v.until for v in verdicts if v.until is not None]
+    return Verdict(
+        decision=Decision.DENY if denied else Decision.ALLOW,
+        feature=(denied or verdicts)[0].feature,
+        rules=rules,
+        reason=denied[0].reason if denied else "",
+        would_have=tuple(sorted({rule for v in flips for rule in v.would_have})),
+        since=max(v.since for v in verdicts),
+        until=min(ends) if ends else None,
+        places=tuple(places.get(rule, "") for rule in rules),
+        exempt=any(v.exempt for v in verdicts),
+    )

@@ -22,19 +22,22 @@ DATA = VOICE + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n"
 
 
 def message(msgtype: Any = "m.text", **content: Any) -> dict[str, Any]:
+    """Return the content of a message."""
     return {"msgtype": msgtype, "body": "x", **content}
 
 
 def needs(event_type: Any, content: Any, **facts: Any) -> str:
+    """Return what an event of Ada needs, in one line."""
     return " ".join(classify_event(EventFacts(event_type, content, **facts), ADA))
 
 
 def edit(new: Any, **outer: Any) -> dict[str, Any]:
+    """Return the content of an edit."""
     relation = {"rel_type": "m.replace", "event_id": "$e"}
     return {**message(body="* x"), "m.relates_to": relation, "m.new_content": new, **outer}
 
 
-MESSAGES: list[tuple[str, Any, str]] = [
+MESSAGES: list[tuple[Any, Any, str]] = [
     ("m.room.message", message(), "chat.text"),
     ("m.room.message", message("m.notice"), "chat.text"),
     ("m.room.message", message("m.emote"), "chat.text"),
