@@ -154,9 +154,12 @@ def test_submission_is_committed_once_the_scribe_acknowledged(callers: dict[str,
     records = {r["id"]: r for r in scribe.request("GET", f"{API}/outbox", query={"limit": "1000"}).body["records"]}
     expected = {"step": "sent", "submitted_by": BOTS["partner-xmpp"]}
     assert expected == records[record_id]["body"]
-    assert tuple(
-        records[record_id][key] for key in ("kind", "room", "actor", "subject")
-    ) == ("gateway", "!r:acme.example", "@ada:acme.example", None)
+    assert tuple(records[record_id][key] for key in ("kind", "room", "actor", "subject")) == (
+        "gateway",
+        "!r:acme.example",
+        "@ada:acme.example",
+        None,
+    )
     acknowledged = scribe.request("POST", f"{API}/outbox/ack", {"ids": [record_id, record_id, "r-unknown"]})
     assert acknowledged.body == {"acknowledged": 1}
     assert gateway.request("GET", f"{API}/outbox/{record_id}").body == {"committed": True}

@@ -16,7 +16,7 @@ from synapse_modules._outbox import Outbox
 from tests.unit.synapse_modules.custody.custody_doubles import Api, Transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 KEY = Ed25519PrivateKey.generate()
 KEYS = {"admin": base64.b64encode(KEY.public_key().public_bytes_raw()).decode()}
@@ -67,6 +67,10 @@ class House:
         return self.policies.active.compiled.decide("@ada:acme.example", "chat.text", None, 0.0).allowed
 
 
+def _broken(_active: object) -> None:
+    raise RuntimeError
+
+
 @pytest.fixture
 def house() -> Iterator[House]:
     """Return an empty house."""
@@ -84,7 +88,7 @@ async def test_nothing_is_in_force_before_the_first(house: House) -> None:
 async def test_newer_bundle_is_swapped_in_and_listeners_hear(house: House) -> None:
     """Polling takes what is newer; a listener that fails disturbs nobody."""
     heard: list[Any] = []
-    house.policies.on_swap(lambda _: 1 / 0)
+    house.policies.on_swap(_broken)
     house.policies.on_swap(lambda active: heard.append(active.bundle.sequence))
     house.store(bundle(1))
     await house.policies.poll()
@@ -94,7 +98,7 @@ async def test_newer_bundle_is_swapped_in_and_listeners_hear(house: House) -> No
     assert heard == [1, 2]
 
 
-BAD = {
+BAD: dict[str, tuple[str, Callable[[], str]]] = {
     "signature": ("does not fit", lambda: bundle(2, key=Ed25519PrivateKey.generate()).to_json().decode()),
     "columns": ("columns do not fit", lambda: bundle(3).to_json().decode()),
     "nonsense": ("not JSON", lambda: "nonsense"),
