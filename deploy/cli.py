@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 FAILED = 2
+TOUR_DIFFERED = 1
+"""The demo's policy was edited, or does not hold: the tour saw something else than it tells."""
 
 state_option = click.option(
     "--state",
@@ -96,6 +98,7 @@ def up(  # noqa: PLR0917 - a command has as many parameters as options
         ldif=ldif,
         login_config=login_config,
     )
+    as_meant = True
     deployment = starting.up(state, options, screen.Steps(Console(stderr=True)))
     if web:
         from deploy import web_build  # noqa: PLC0415 - only this option needs it
@@ -104,14 +107,14 @@ def up(  # noqa: PLR0917 - a command has as many parameters as options
     if tour:
         from deploy import tour as playing  # noqa: PLC0415 - only this option needs it
 
-        playing.play_and_print(state, deployment, as_json=as_json)
+        as_meant = playing.play_and_print(state, deployment, as_json=as_json)
     found = looking.status(state)
     if as_json:
         if not tour:
             click.echo(json.dumps(found, indent=2))
     else:
         screen.welcome(state, deployment.policy, found)
-    return 0
+    return 0 if as_meant else TOUR_DIFFERED
 
 
 @click.command("down")

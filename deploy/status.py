@@ -6,6 +6,8 @@ import contextlib
 import json
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from deploy import demo
 from deploy.health import Custody, Probe
 from deploy.parts import WEB
@@ -22,6 +24,9 @@ def web_state(state: State) -> dict[str, Any]:
     """How far the browser client is: `state` is none, building, ready or failed; `step` says more."""
     with contextlib.suppress(OSError, ValueError):
         record: dict[str, Any] = json.loads(state.web_record.read_text(encoding="utf-8"))
+        pid = record.pop("pid", 0)
+        if record["state"] == "building" and record["step"] != "starting" and not psutil.pid_exists(pid):
+            return {"state": "failed", "step": "it was interrupted; `charter up --web` begins again"}
         return record
     return {"state": "none", "step": ""}
 

@@ -193,6 +193,11 @@ class Supervisor:
         """
         before = self.processes()
         if self.alive():
+            for process in before:
+                # The client's build is nobody's child: the supervisor does not know of it.
+                with contextlib.suppress(psutil.NoSuchProcess, ProcessLookupError):
+                    if os.getsid(process.pid) != self.pid():
+                        process.terminate()
             with contextlib.suppress(OSError, Fault):
                 self._rpc.shutdown()
             wait_for(lambda: not self.processes(), STOP_SECONDS)

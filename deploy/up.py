@@ -105,6 +105,8 @@ class Start:
             self._start_and_wait(deployment, group)
         self._apply(deployment)
         self._start_and_wait(deployment, bots)
+        if (self.state.web / "index.html").exists():
+            self.supervisor.start_part(WEB)
 
     def _start_and_wait(self, deployment: Deployment, names: Iterable[str]) -> None:
         chosen = list(names)

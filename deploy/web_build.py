@@ -118,7 +118,7 @@ class _Step:
 
 def record(state: State, word: str, step: str) -> None:
     """Remember how far the build is, for `charter status`."""
-    write_private(state.web_record, json.dumps({"state": word, "step": step}) + "\n")
+    write_private(state.web_record, json.dumps({"state": word, "step": step, "pid": os.getpid()}) + "\n")
 
 
 def start(state: State) -> None:
