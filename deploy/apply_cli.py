@@ -29,6 +29,8 @@ POLICY_FAILED = 1
 WAIT_SECONDS = 30.0
 _POLL = 0.1
 _UPLOAD_SECONDS = 60.0
+_BUSY = 429
+_BUSY_SECONDS = 10.0
 
 Stage = Literal["enforce", "shadow"]
 
@@ -111,7 +113,12 @@ def apply_policy_set(
 
 
 def _send(base: str, bundle: Bundle, homeserver: str) -> dict[str, list[str]]:
-    answer = request("PUT", f"{base}/bundle", data=bundle.to_json(), timeout=_UPLOAD_SECONDS)
+    deadline = time.monotonic() + _BUSY_SECONDS
+    data = bundle.to_json()
+    answer = request("PUT", f"{base}/bundle", data=data, timeout=_UPLOAD_SECONDS)
+    while answer.status == _BUSY and time.monotonic() < deadline:
+        time.sleep(_POLL)
+        answer = request("PUT", f"{base}/bundle", data=data, timeout=_UPLOAD_SECONDS)
     body = _expect(answer, homeserver)
     return {name: list(body[name]) for name in ("added", "removed", "changed")}
 

@@ -12,6 +12,8 @@ from synapse_modules._notes import get_note, put_note, read_notes
 from synapse_modules._processes import living
 
 if TYPE_CHECKING:
+    from synapse.storage.database import LoggingTransaction
+
     from synapse_modules._runtime import Runtime
 
 HEARTBEAT = "heartbeat:"
@@ -44,7 +46,7 @@ class HealthCalls:
 
     async def health(self, _call: Call) -> tuple[int, Any]:
         """Everything an operator looks at first."""
-        active, snapshot = self._runtime.active, self._runtime.snapshot
+        active = self._runtime.active
         beats = await self._runtime.api.run_db_interaction("charter_heartbeats", read_notes, HEARTBEAT)
         policy = None
         if active is not None:
@@ -55,8 +57,9 @@ class HealthCalls:
                 "age_s": int(time.time() - active.applied_at),
             }
         directory = None
-        if snapshot is not None:
-            directory = {"taken_at": int(snapshot.taken_at * 1000), "people": len(snapshot.people)}
+        if self._runtime.snapshot is not None:
+            taken_at = await self._runtime.api.run_db_interaction("charter_directory_age", _directory_taken_at)
+            directory = {"taken_at": taken_at, "people": len(self._runtime.snapshot.people)}
         return 200, {
             "policy": policy,
             "processes": await self._runtime.api.run_db_interaction("charter_processes", living),
@@ -91,3 +94,10 @@ class HealthCalls:
         sequence = call.whole_number("sequence", 0)
         behind = [row["instance"] for row in rows if row["digest"] != digest or row["sequence"] < sequence]
         return 200, {"digest": digest, "judging": len(rows) - len(behind), "behind": len(behind), "waiting_for": behind}
+
+
+def _directory_taken_at(txn: LoggingTransaction) -> int | None:
+    """Return when the directory was last read (ms), also where that changed nothing."""
+    txn.execute("SELECT taken_at FROM charter_directory WHERE name = 'current'")
+    row = txn.fetchone()
+    return None if row is None else int(row[0])

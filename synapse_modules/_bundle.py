@@ -37,6 +37,8 @@ APPLIED_AT = Gauge("charter_policy_applied_at_seconds", "When the policy this pr
 Head = tuple[int, str, str]
 """Sequence, digest and stage of a stored bundle."""
 
+AGE = Gauge("charter_policy_age_seconds", "Seconds since the policy this process judges by was applied; 0 without one")
+
 _NOBODY = DirectorySnapshot({}, 0.0)
 
 
@@ -188,6 +190,7 @@ class Policies:
         self.active = active
         SEQUENCE.set(active.bundle.sequence)
         APPLIED_AT.set(active.applied_at)
+        AGE.set_function(lambda: time.time() - active.applied_at)
         logger.info("judging by policy %s, sequence %s", active.bundle.digest, active.bundle.sequence)
         for listener in self._listeners:
             try:

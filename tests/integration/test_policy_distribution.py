@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sqlite3
 import threading
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
+import sqlalchemy as sa
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -289,6 +291,30 @@ def test_every_worker_judges_by_a_policy_within_two_seconds(cluster: Company) ->
         assert scribe.request("GET", f"{API}/bundle").body["digest"] == policy(MORE).digest, name
     processes = cluster.server.bot("charter-scribe").request("GET", f"{API}/processes").body["processes"]
     assert [p["instance"] for p in processes] == ["master", "worker1", "worker2"]
+
+
+def test_processes_that_start_at_once_create_the_tables_once(cluster: Company) -> None:
+    """Main and workers on a database without Charter's tables, all started at the same moment: none fails."""
+    cluster.server.stop()
+    database = sa.create_engine(cluster.server.database or "")
+    tables = ("bundle", "directory", "outbox", "outbox_pending", "processes", "notes")
+    with database.begin() as connection:
+        for table in tables:
+            connection.execute(sa.text(f"DROP TABLE charter_{table}"))
+    database.dispose()
+    for name in cluster.server.ports:
+        cluster.server.start_process(name)
+    for name in cluster.server.ports:
+        until(functools.partial(cluster.server._healthy, name), f"{name} is healthy", within=60)
+    assert cluster.apply(POLICY).sequence == 1
+    judging = "all three judge"
+    until(
+        lambda: (
+            cluster.anyone.request("GET", f"{API}/processes", query={"digest": policy(POLICY).digest}).body["judging"]
+            == 3
+        ),
+        judging,
+    )
 
 
 def test_concurrent_applies_through_several_processes_have_one_winner(cluster: Company) -> None:
