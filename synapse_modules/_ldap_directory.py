@@ -11,6 +11,7 @@ import ldap3
 from ldap3.core.exceptions import LDAPInvalidFilterError
 
 from charter.directory import DirectorySnapshot, Person
+from charter.people import normalise_dn
 from synapse_modules._ldap_connection import Connector, DirectoryMisconfiguredError, DirectoryUnavailableError
 from synapse_modules._ldap_filter import LdapFilter
 from synapse_modules._ldap_outcome import Outcome, classify_bind
@@ -23,7 +24,6 @@ from synapse_modules._ldap_people import (
     GroupTree,
     is_enabled,
     localpart,
-    normal_dn,
     person,
 )
 
@@ -214,8 +214,8 @@ class Directory:
             keys += [LdapFilter.equals(kind, dn) for dn in level for kind in ("member", "uniqueMember")]
             wanted = LdapFilter.all_of(self._groups_filter(), LdapFilter.any_of(*keys))
             groups = list(self._search(connection, base, wanted, MEMBER_ATTRIBUTES))
-            level = [group.dn for group in groups if normal_dn(group.dn) not in found]
-            found |= {normal_dn(group.dn): group for group in groups}
+            level = [group.dn for group in groups if normalise_dn(group.dn) not in found]
+            found |= {normalise_dn(group.dn): group for group in groups}
             keys = []
         return list(found.values())
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_ATTRIBUTE = re.compile(r"^[A-Za-z][A-Za-z0-9;-]*$")
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 @._-+=,/:")
+_ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9;-]*")
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@._-+=,/:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class LdapFilter:
         Raises:
             ValueError: `attribute` is not an attribute description.
         """
-        if not _ATTRIBUTE.match(attribute):
+        if not _ATTRIBUTE.fullmatch(attribute):
             msg = f"not an attribute name: {attribute!r}"
             raise ValueError(msg)
         return cls(f"({attribute}={_escape(value)})")

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ldap3.core.exceptions import LDAPInvalidDnError
-from ldap3.utils.dn import parse_dn
-
 from charter.directory import Person
+from charter.people import normalise_dn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -30,7 +28,7 @@ ID_ATTRIBUTES: Final = ("entryUUID", "objectGUID", "nsUniqueId", "ipaUniqueID")
 GROUP_LINKS: Final = ("primaryGroupID", "objectSid")
 MEMBER_ATTRIBUTES: Final = ("member", "uniqueMember", "memberUid")
 
-_LOCALPART: Final = re.compile(r"^[a-z0-9._=/+-]+$")
+_LOCALPART: Final = re.compile(r"[a-z0-9._=/+-]+")
 _MAX_USER_ID: Final = 255
 _FOREVER_LOCKED: Final = "000001010000Z"
 _UAC_DISABLED: Final = 0x2
@@ -66,18 +64,6 @@ class Entry:
         return next(iter(self.texts(attribute)), None)
 
 
-def normal_dn(dn: str) -> str:
-    """Return a form in which equal names are equal text: lower case, no white space around separators.
-
-    Total: what is no DN is only lower-cased.
-    """
-    try:
-        parts = parse_dn(dn, escape=False, strip=True)
-    except (LDAPInvalidDnError, IndexError):
-        return dn.strip().lower()
-    return "".join(f"{kind}={value}{separator}" for kind, value, separator in parts).lower()
-
-
 def localpart(entry: Entry, uid_attribute: str, server_name: str) -> str | None:
     """Return the Matrix localpart of the entry's user name, or None where it has none that can be one.
 
@@ -88,7 +74,11 @@ def localpart(entry: Entry, uid_attribute: str, server_name: str) -> str | None:
     if name is None:
         return None
     candidate = name.lower()
-    fits = _LOCALPART.match(candidate) and len(f"@{candidate}:{server_name}".encode()) <= _MAX_USER_ID
+    fits = (
+        name.isascii()
+        and _LOCALPART.fullmatch(candidate)
+        and len(f"@{candidate}:{server_name}".encode()) <= _MAX_USER_ID
+    )
     return candidate if fits else None
 
 
@@ -147,20 +137,20 @@ class GroupTree:
         self._names: dict[str, str] = {}
         self._by_sid: dict[bytes, str] = {}
         for group in groups:
-            key = normal_dn(group.dn)
+            key = normalise_dn(group.dn)
             self._names[key] = group.dn
             for sid in group.values.get("objectsid", ()):
                 self._by_sid[sid] = key
             for attribute in MEMBER_ATTRIBUTES:
                 prefix = "uid:" if attribute == "memberUid" else ""
                 for value in group.texts(attribute):
-                    child = prefix + (value.lower() if prefix else normal_dn(value))
+                    child = prefix + (value.lower() if prefix else normalise_dn(value))
                     self._parents.setdefault(child, set()).add(key)
 
     def of(self, entry: Entry, uid: str) -> list[str]:
         """Return the DNs of all groups of a person, as the directory wrote them, sorted."""
         found: set[str] = set()
-        waiting = [*self._parents.get(normal_dn(entry.dn), ()), *self._parents.get(f"uid:{uid.lower()}", ())]
+        waiting = [*self._parents.get(normalise_dn(entry.dn), ()), *self._parents.get(f"uid:{uid.lower()}", ())]
         primary = self._primary(entry)
         if primary is not None:
             waiting.append(primary)

@@ -85,9 +85,10 @@ class Site:
         row = self._one("SELECT value FROM charter_notes WHERE name = :name", name=STATUS)
         return None if row is None else orjson.loads(row[0])
 
-    def _one(self, statement: str, **values: str) -> sa.Row[tuple[Any, ...]] | None:
+    def _one(self, statement: str, **values: str) -> tuple[Any, ...] | None:
         with self._connected() as connection:
-            return connection.execute(sa.text(statement), values).first()
+            row = connection.execute(sa.text(statement), values).first()
+        return None if row is None else tuple(row)
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[sa.Connection]:
