@@ -114,9 +114,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return TOOL_FAILED
     except CharterError as error:
         return _failed(error.message, error.help)
-    except BrokenPipeError:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115 - nobody reads on; keeps the exit quiet
-        return TOOL_FAILED
+    except SystemExit as stop:
+        if isinstance(stop.__context__, BrokenPipeError):  # click's quiet end when nobody reads on says 1
+            return TOOL_FAILED
+        raise
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a sentence, not a traceback
         return _unexpected(error)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
