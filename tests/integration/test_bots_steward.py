@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +33,7 @@ limits:
 compliance:
   readers: [SECURITY]
 """
+_NUMBERS = itertools.count(1)
 IMAGE = {"msgtype": "m.image", "body": "cat.png", "url": "mxc://acme.example/abc"}
 
 
@@ -86,7 +89,9 @@ def ledger_of(scribe: BotProcess) -> str:
 
 def invites(client: Client, sender: str) -> list[str]:
     """Return the rooms into which somebody invited this person."""
-    rooms = client.get("/sync").body.get("rooms", {}).get("invite", {})
+    # Synapse caches identical initial syncs for two minutes: each asks for another number of events.
+    only = json.dumps({"room": {"timeline": {"limit": next(_NUMBERS)}}})
+    rooms = client.get("/sync", filter=only).body.get("rooms", {}).get("invite", {})
     return [
         room
         for room, section in rooms.items()
@@ -201,5 +206,5 @@ def test_readers_follow_the_policy(gate: Gate, ada: Client, scribe: BotProcess) 
     gate.apply(POLICY.replace("[SECURITY]", "[]"))
     until(lambda: eve.get(f"/rooms/{names['journal']}/joined_members").status == 403, "removed", within=40)
     changes = [r.body for r in records(ledger_of(scribe), kind="compliance-room") if r.body["removed"]]
-    assert ["@eve:acme.example"] == changes[0]["removed"]
+    assert changes[0]["removed"] == ["@eve:acme.example"]
     assert verified(ledger_of(scribe))
