@@ -13,7 +13,7 @@ import os
 import sys
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 import orjson
@@ -68,6 +68,15 @@ class Commands(click.Group):
             return _unavailable(cmd_name, point, TypeError(f"{point.value} is no command"))
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; when nobody reads its output any more, end quietly and not as a failed policy."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Without this Python complains again when it flushes at exit.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return TOOL_FAILED
+
 
 def _contributed() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group="charter.commands")}
@@ -114,10 +123,6 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return TOOL_FAILED
     except CharterError as error:
         return _failed(error.message, error.help)
-    except SystemExit as stop:
-        if isinstance(stop.__context__, BrokenPipeError):  # click's quiet end when nobody reads on says 1
-            return TOOL_FAILED
-        raise
     except Exception as error:  # noqa: BLE001 - the last resort: a person gets a sentence, not a traceback
         return _unexpected(error)
     return result if isinstance(result, int) and not isinstance(result, bool) else 0
