@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from charter.verdict import Verdict
     from synapse_modules._attendance import Attendance
     from synapse_modules._decisions import Decisions
+    from synapse_modules._gate_invariants import Invariants
     from synapse_modules._gate_rates import Rates
     from synapse_modules._runtime import Runtime
 
@@ -57,9 +58,12 @@ _UNDER_WAY: ContextVar[Creation | None] = ContextVar("charter_creation", default
 class Creations:
     """Judges creations and recognises the events that follow."""
 
-    def __init__(self, runtime: Runtime, decisions: Decisions, rates: Rates, attendance: Attendance) -> None:
+    def __init__(
+        self, runtime: Runtime, decisions: Decisions, invariants: Invariants, rates: Rates, attendance: Attendance
+    ) -> None:
         self._runtime = runtime
         self._decisions = decisions
+        self._invariants = invariants
         self._rates = rates
         self._attendance = attendance
 
@@ -94,7 +98,7 @@ class Creations:
     async def _judge(self, creator: str, config: dict[str, Any]) -> None:
         compiled = self._runtime.compiled()
         facts = CreateRoomFacts(config, tuple(_texts(config.get("invite"))))
-        verdict = self._decisions.ask(compiled, creator, facts)
+        verdict = self._invariants.check_creation(config, compiled) or self._decisions.ask(compiled, creator, facts)
         if verdict.allowed and compiled is not None:
             verdict = self._too_often(compiled, creator, len(facts.invitees)) or verdict
         await self._decisions.require(compiled, creator, verdict, Act("create", content=config))

@@ -6,6 +6,7 @@ These denials come before the judge. Only Charter's bots and exempt administrato
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import orjson
@@ -15,8 +16,6 @@ from synapse_modules._gate_rooms import MEMBER
 from synapse_modules._schema import at_startup
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from synapse.events import EventBase
     from synapse.module_api import ModuleApi
     from synapse.storage.database import LoggingTransaction
@@ -30,6 +29,8 @@ ACL: Final = "m.room.server_acl"
 REMOVALS: Final = frozenset({"leave", "ban"})
 POLL_MS: Final = 2_000
 STAYS: Final = "The journal's account stays in every room."
+NOT_SHUT_OUT: Final = "A room's server list may not shut out this server."
+NO_ENCRYPTION: Final = "Encrypted rooms are not allowed: every conversation is journaled."
 ENCRYPTION: Final = frozenset({"m.room.encryption", "m.room.encrypted"})
 
 
@@ -72,9 +73,20 @@ class Invariants:
             verdict = self._in_compliance_room(compliance, event, compiled)
             if verdict is not None:
                 return verdict
-        if event.type in ENCRYPTION and compiled is not None and compiled.policy.journal.encryption == "forbidden":
-            return denial("room.encrypt", "Encrypted rooms are not allowed: every conversation is journaled.")
+        if event.type in ENCRYPTION and _unencrypted(compiled):
+            return denial("room.encrypt", NO_ENCRYPTION)
         return self._scribe_stays(event) if event.is_state() else None
+
+    def check_creation(self, config: Mapping[str, Any], compiled: Compiled | None) -> Verdict | None:
+        """Return the denial of a request to create a room whose first state would break an invariant, else None."""
+        events = config.get("initial_state")
+        for event in events if isinstance(events, list | tuple) else ():
+            kind = event.get("type") if isinstance(event, Mapping) else None
+            if kind in ENCRYPTION and _unencrypted(compiled):
+                return denial("room.encrypt", NO_ENCRYPTION)
+            if kind == ACL and _shuts_out(event.get("content") or {}, self._runtime.api.server_name):
+                return denial("room.moderate", NOT_SHUT_OUT)
+        return None
 
     def may_enter(self, user: str, room_id: str, compiled: Compiled | None) -> Verdict | None:
         """Return the denial of somebody who may not read a compliance room, else None."""
@@ -119,12 +131,18 @@ class Invariants:
             kept = isinstance(members, list | tuple) and scribe in members
             return None if kept else denial("room.settings", STAYS)
         if event.type == ACL and _shuts_out(event.content, self._runtime.api.server_name):
-            return denial("room.moderate", "A room's server list may not shut out this server.")
+            return denial("room.moderate", NOT_SHUT_OUT)
         return None
 
 
-def _shuts_out(content: Mapping[str, Any], server: str) -> bool:
+def _unencrypted(compiled: Compiled | None) -> bool:
+    return compiled is not None and compiled.policy.journal.encryption == "forbidden"
+
+
+def _shuts_out(content: object, server: str) -> bool:
     """Whether a server ACL denies a server, or does not allow it; content that is no ACL shuts everybody out."""
+    if not isinstance(content, Mapping):
+        return True
     denied, allowed = content.get("deny", ()), content.get("allow", ())
     if not isinstance(denied, list | tuple) or not isinstance(allowed, list | tuple):
         return True

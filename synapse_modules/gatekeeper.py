@@ -59,7 +59,7 @@ class Gatekeeper:
         self._invariants = Invariants(runtime, ComplianceRooms(api))
         attendance = Attendance(runtime, guard)
         self._rates = Rates()
-        self._creations = Creations(runtime, self._decisions, self._rates, attendance)
+        self._creations = Creations(runtime, self._decisions, self._invariants, self._rates, attendance)
         self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._creations)
         uploads = UploadGate(runtime, self._decisions, self._media)
         interpose_check_event_allowed(
