@@ -171,7 +171,7 @@ def _unfolded(text: str) -> Iterator[tuple[int, str]]:
     start, pending = 0, None
     for number, raw in enumerate([*text.removeprefix("\ufeff").split("\n"), ""], start=1):
         line = raw.removesuffix("\r")
-        if line.startswith(" ") and pending is not None:
+        if line.startswith(" ") and pending:
             pending += line[1:]
             continue
         if pending is not None and not pending.startswith("#"):

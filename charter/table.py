@@ -118,10 +118,18 @@ class Selection:
         while timed:
             bit = timed & -timed
             timed ^= bit
-            applies, begins, ends = self._validities[bit.bit_length() - 1].span(now)
-            since, until = max(since, begins), min(until, ends)
-            if not applies:
+            validity = self._validities[bit.bit_length() - 1]
+            end = validity.end
+            if now >= end:
                 matched ^= bit
+                since = max(end, since)
+                continue
+            until = min(end, until)
+            if validity.window is not None:
+                applies, begins, ends = validity.window.span(now)
+                since, until = max(since, begins), min(until, ends)
+                if not applies:
+                    matched ^= bit
         return matched, since, until
 
 
@@ -184,14 +192,14 @@ class Table:
         deciding = self._of(denies or allows)
         allowed = bool(allows and not denies)
         return Verdict(
-            decision=Decision.ALLOW if allowed else Decision.DENY,
-            feature=self.feature,
-            rules=tuple(entry.id for entry in deciding),
-            reason="" if allowed else self._reason(deciding),
-            would_have=tuple(entry.id for entry in self._of(would_have)),
-            since=since,
-            until=None if until == NEVER else until,
-            places=tuple(entry.place for entry in deciding),
+            Decision.ALLOW if allowed else Decision.DENY,
+            self.feature,
+            tuple([entry.id for entry in deciding]),
+            "" if allowed else self._reason(deciding),
+            tuple([entry.id for entry in self._of(would_have)]) if would_have else (),
+            since,
+            None if until == NEVER else until,
+            tuple([entry.place for entry in deciding]),
         )
 
     def _reason(self, denies: Sequence[Entry]) -> str:
@@ -202,8 +210,13 @@ class Table:
             return f"A rule of the policy does not let you {summary(self.feature)} ({self.feature})."
         return self._default
 
-    def _of(self, mask: int) -> tuple[Entry, ...]:
-        return tuple(entry for index, entry in enumerate(self.entries) if mask >> index & 1)
+    def _of(self, mask: int) -> list[Entry]:
+        found = []
+        while mask:
+            bit = mask & -mask
+            mask ^= bit
+            found.append(self.entries[bit.bit_length() - 1])
+        return found
 
 
 def mask_of(flags: Iterable[bool]) -> int:
