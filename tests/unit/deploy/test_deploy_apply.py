@@ -59,7 +59,7 @@ class Custody:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
         self.thread.start()
 
     def close(self) -> None:
@@ -168,7 +168,7 @@ def test_summary_shows_rules_and_time() -> None:
         == "  + new\n  - old\n  ~ other\nApplied policy aaaaaaaaaaaa, number 3: 3 Synapse processes after 0.41 s."
     )
     same = Applied(
-        "a" * 64, 3, "enforce", changed=False, judging=1, behind=(), seconds=0.01, rules=dict.fromkeys(rules, [])
+        "a" * 64, 3, "enforce", changed=False, judging=1, behind=(), seconds=0.01, rules={key: [] for key in rules}
     )
     assert (
         _summary(same)
