@@ -12,7 +12,7 @@ from charter.policy.diagnostics import Diagnostic, has_errors, ordered
 from charter.policy.merge import Merged, merge, prune
 from charter.policy.model import Policy
 from charter.policy.policy_set import PolicySet, SourcePlace
-from charter.policy.source import Mapping, Scalar, Sequence, read_source
+from charter.policy.source import MAX_BYTES, Mapping, Scalar, Sequence, read_source
 from charter.policy.translate import translate
 from charter.policy.values import show
 
@@ -83,11 +83,19 @@ def read_directory(directory: Path) -> dict[str, bytes | str]:
             continue
         if any(part.startswith(".") for part in inside.parts) or path.is_dir():
             continue
-        try:
-            files[inside.as_posix()] = path.read_bytes()
-        except OSError as error:
-            files[inside.as_posix()] = error.strerror or type(error).__name__
+        files[inside.as_posix().encode(errors="replace").decode()] = _read(path)
     return files
+
+
+def _read(path: Path) -> bytes | str:
+    """Return a file's bytes, at most one more than a policy file may have, or why there are none."""
+    try:
+        if path.exists() and not path.is_file():
+            return "it is no ordinary file"
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        return error.strerror or type(error).__name__
 
 
 def load_files(files: dict[str, bytes | str], around: Surroundings | None = None) -> LoadResult:

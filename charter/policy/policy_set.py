@@ -56,9 +56,13 @@ class PolicySet:
         Raises:
             ValueError: the bytes are not the canonical form of a valid policy.
         """
-        raw = orjson.loads(data)
-        policy = Policy.model_validate_json(orjson.dumps(raw["policy"]))
-        places = {key: SourcePlace(file, line) for key, (file, line) in raw["places"].items()}
+        try:
+            raw = orjson.loads(data)
+            policy = Policy.model_validate_json(orjson.dumps(raw["policy"]), by_alias=True, by_name=False)
+            places = {key: SourcePlace(file, line) for key, (file, line) in raw["places"].items()}
+        except (KeyError, TypeError, AttributeError) as error:
+            msg = f"not a canonical policy: {type(error).__name__}"
+            raise ValueError(msg) from error
         rebuilt = PolicySet.of(policy, places)
         if rebuilt.canonical() != data:
             msg = "not in canonical form"

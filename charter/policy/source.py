@@ -143,7 +143,7 @@ def read_source(file: str, data: bytes) -> Document:
         found = source.diagnostic(
             "too-large",
             Span(file, 1, 1),
-            f"the file has {len(data)} bytes",
+            "the file is too large",
             f"a policy file has at most {MAX_BYTES // 2**20} MiB; split it",
         )
         return Document(source, None, (found,))
