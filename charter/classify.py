@@ -17,6 +17,7 @@ from charter.wire import (
     ENDING_KEYS,
     ENDINGS,
     MARK,
+    MEDIA_KEYS,
     MEDIA_MESSAGES,
     MEMBER_KEYS,
     MESSAGES,
@@ -309,7 +310,7 @@ def _room_message(content: Mapping[str, Any], sniffed: tuple[str, ...], *, edit:
 
 def _text(content: Mapping[str, Any], sniffed: tuple[str, ...]) -> set[str]:
     needed = {TEXT}
-    if "url" in content or "file" in content or sniffed:
+    if sniffed or not MEDIA_KEYS.isdisjoint(content):
         needed |= _types(content, sniffed, voice=False) or {"file.other"}
     formatted = content.get("formatted_body")
     if type(formatted) is str and "<" in formatted and "<img" in formatted.lower():

@@ -208,7 +208,10 @@ MEMBER_KEYS: Final[frozenset[str]] = frozenset(
 MARK: Final = "org.charter.refusal"
 """The marker of a replaced message; nobody else may write it."""
 
-WATCHED: Final[frozenset[str]] = frozenset({"m.relates_to", "m.new_content", "url", "file", "formatted_body", MARK})
+MEDIA_KEYS: Final[frozenset[str]] = frozenset({"url", "file", "m.file", "org.matrix.msc1767.file"})
+"""Keys with which even a text message carries media."""
+
+WATCHED: Final[frozenset[str]] = MEDIA_KEYS | {"m.relates_to", "m.new_content", "formatted_body", MARK}
 """Keys that make a text message more than its message type."""
 
 AUDIO_CONTAINERS: Final[frozenset[str]] = frozenset({"application/ogg"})

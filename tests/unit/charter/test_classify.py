@@ -76,6 +76,7 @@ MESSAGES: list[tuple[Any, Any, str]] = [
     # media inside text
     ("m.room.message", message(url="mxc://a/b"), "chat.text file.other"),
     ("m.room.message", message(file={"mimetype": "image/png"}), "chat.text file.image"),
+    ("m.room.message", message(**{"m.file": {"url": "mxc://a/b"}}), "chat.text file.other"),
     ("m.room.message", message(formatted_body="<IMG src='mxc://a/b'>"), "chat.text file.image"),
     ("m.room.message", message(formatted_body="<b>x</b>"), "chat.text"),
     # relations
