@@ -22,7 +22,6 @@ from ldaptor.inmemory import ReadOnlyInMemoryLDAPEntry
 from ldaptor.protocols import pureldap
 from ldaptor.protocols.ldap import distinguishedname, ldaperrors
 from ldaptor.protocols.ldap.ldapserver import LDAPServer
-from ldaptor.protocols.ldap.ldifprotocol import LDIF
 from twisted.internet import defer, protocol, task
 from twisted.internet.error import CannotListenError
 from twisted.python.components import registerAdapter
@@ -48,15 +47,55 @@ class LdifError(Exception):
         self.reason = reason
 
 
-class _Reader(LDIF):  # type: ignore[misc]  # ldaptor ships no types
-    """Collects the entries of an LDIF; ldaptor's own in-memory loader wants parents first and loses errors."""
+def _records(text: str) -> list[tuple[Any, dict[bytes, list[bytes]]]]:
+    """Read LDIF content records (RFC 2849); ldaptor's reader stumbles over comments and blank lines.
 
-    def __init__(self) -> None:
-        self.entries: list[tuple[Any, dict[bytes, list[bytes]]]] = []
+    Raises:
+        ValueError: with the line, counted from 1.
+    """
+    records: list[tuple[Any, dict[bytes, list[bytes]]]] = []
+    values: dict[bytes, list[bytes]] | None = None
+    for number, line in _logical_lines(text):
+        if not line:
+            values = None
+            continue
+        name, value = _pair(number, line)
+        if name.lower() == b"version" and values is None:
+            continue
+        if values is None:
+            if name.lower() != b"dn":
+                msg = f"line {number}: an entry starts with dn:"
+                raise ValueError(msg)
+            values = {}
+            records.append((distinguishedname.DistinguishedName(value.decode()), values))
+        else:
+            values.setdefault(name, []).append(value)
+    return records
 
-    def gotEntry(self, obj: Any) -> None:  # noqa: N802 - ldaptor's name
-        """Take one entry."""
-        self.entries.append((obj.dn, {bytes(name): [_octets(v) for v in values] for name, values in obj.items()}))
+
+def _logical_lines(text: str) -> list[tuple[int, str]]:
+    """Return lines with their numbers: continuations joined, comments left out, blank ones as ""."""
+    lines: list[tuple[int, str]] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.startswith(" ") and lines and lines[-1][1]:
+            lines[-1] = (lines[-1][0], lines[-1][1] + line[1:])
+        else:
+            lines.append((number, line.rstrip("\r") if line.strip() else ""))
+    return [(number, line) for number, line in lines if not line.startswith("#")]
+
+
+def _pair(number: int, line: str) -> tuple[bytes, bytes]:
+    name, colon, rest = line.partition(":")
+    if not colon or not name or rest.startswith("<"):
+        msg = f"line {number}: expected `name: value` or `name:: base64`"
+        raise ValueError(msg)
+    if not rest.startswith(":"):
+        return name.strip().encode(), rest.strip().encode()
+    try:
+        return name.strip().encode(), b64decode(rest[1:].strip(), validate=True)
+    except ValueError as error:
+        msg = f"line {number}: not base64"
+        raise ValueError(msg) from error
 
 
 def _octets(value: Any) -> bytes:
@@ -69,13 +108,11 @@ def read_tree(path: Path) -> ReadOnlyInMemoryLDAPEntry:
     Raises:
         LdifError: unreadable, malformed, or entries without a parent.
     """
-    reader = _Reader()
     try:
-        reader.dataReceived(path.read_bytes().strip() + b"\n\n")
-        reader.connectionLost()
-    except Exception as error:  # ldaptor raises exceptions of many kinds, some of them bare
-        raise LdifError(path, f"{type(error).__name__}: {error}") from error
-    entries = sorted(reader.entries, key=lambda item: len(item[0].split()))
+        read = _records(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, distinguishedname.InvalidRelativeDistinguishedName) as error:
+        raise LdifError(path, str(error) or type(error).__name__) from error
+    entries = sorted(read, key=lambda item: len(item[0].split()))
     if not entries:
         raise LdifError(path, "no entries")
     root_dn, root_values = entries[0]

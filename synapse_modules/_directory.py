@@ -55,6 +55,7 @@ class DirectoryKeeper:
         self._directory = directory
         self._trouble: str | None = None
         self._request_seen = 0
+        self._read_for: frozenset[str] | None = None
         self._syncing = False
         self._again = False
         # One thread of its own: reading a large directory must not take a log-on's place.
@@ -144,8 +145,9 @@ class DirectoryKeeper:
             await self.sync(accept_shrink=bool(asked.get("accept_shrink")))
 
     async def _sync(self, *, accept_shrink: bool) -> str | None:
+        self._read_for = self.attributes()
         try:
-            new = await self._pool.run(self._directory.read_all, self.attributes())
+            new = await self._pool.run(self._directory.read_all, self._read_for)
         except DirectoryError as error:
             return str(error)
         for _ in range(_ATTEMPTS):
@@ -211,10 +213,8 @@ class DirectoryKeeper:
 
     def _policy_changed(self) -> None:
         """A policy that names an attribute which was not kept needs a new reading at once."""
-        wanted = self.attributes()
-        if wanted != getattr(self, "_read_for", wanted):
+        if self._read_for is not None and self.attributes() != self._read_for:
             self._runtime.api.run_as_background_process("charter_sync_directory", self.sync)
-        self._read_for = wanted
 
     def _load_at_start(self) -> None:
         row = at_startup(self._runtime.api, "charter_directory_start", current)

@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from synapse_modules.cli import directory
 from tests.harness.company import PEOPLE
 from tests.harness.office import POLICY, Office
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,15 @@ def test_test_says_that_all_is_well(office: Office) -> None:
     assert "8 people, 7 enabled, 5 groups with members" in result.output
     assert "ok, as @alice:acme.example" in result.output
     assert run(office, "test", "--log-on", "alice", given="wrong\n").exit_code == 1
+
+
+def test_a_policy_that_names_an_attribute_has_it_read_at_once(office: Office) -> None:
+    """The first reading knew no policy; nobody waits for the next one."""
+
+    def in_step() -> bool:
+        return bool(orjson.loads(run(office, "show", "carol", "--json").output)["in_step"])
+
+    until(in_step, "the snapshot has the policy's attributes")
 
 
 def test_sync_show_and_diff_follow_a_change(office: Office) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import ldap3
 import pytest
 
+from charter.ldif import read_ldif
 from synapse_modules._ldap_connection import DirectoryMisconfiguredError
 from synapse_modules._ldap_directory import Checked, Directory
 from synapse_modules._ldap_outcome import Outcome
@@ -20,7 +22,6 @@ from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.integration
 SERVER = "acme.example"
@@ -178,6 +179,19 @@ def test_nobody_reads_without_logging_on(directory: Directory) -> None:
         assert (len(found), any(attributes.get("userPassword") for attributes in found)) == (1, False)
         service.search(SUFFIX, "(userPassword=a*)", attributes=["uid"])
         assert list(service.response or []) == []
+
+
+def test_the_demo_companys_file_reads_alike_in_both_ways(tmp_path: Path) -> None:
+    """What is read over LDAP is what `charter why --directory FILE.ldif` reads from the file."""
+    file = Path(__file__).parents[2] / "policies" / "acme" / "directory.ldif"
+    text = file.read_text()
+    account = BASE_LDIF[BASE_LDIF.index(f"dn: {SERVICE_DN}") :]
+    with DemoDirectory(tmp_path, f"{text}\n{account}") as demo, opened(settings(tmp_path, demo.url)) as directory:
+        served = directory.read_all(["employeeType"]).people
+    read = read_ldif(text, SERVER, time.time()).people
+    expected = {user: (p.dn, p.enabled, set(p.member_of), p.attributes.get("employeetype")) for user, p in read.items()}
+    found = {user: (p.dn, p.enabled, set(p.member_of), p.attributes.get("employeetype")) for user, p in served.items()}
+    assert found == expected
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ UNREACHABLE = (
 @pytest.fixture(scope="module")
 def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
     """A company under a policy."""
-    with Office(tmp_path_factory.mktemp("office")) as office:
+    with Office(tmp_path_factory.mktemp("office"), login={"mail_attribute": "mail"}) as office:
         assert office.log_on("dave").status == 200, "no policy closes everything but log-on"
         office.gate.apply(POLICY)
         office.wait_for_directory()
@@ -98,6 +98,27 @@ def test_typed_names_never_make_a_second_account(office: Office) -> None:
     """Look-alikes that the directory matches are the person whom it returned."""
     for typed in ("ALICE", "@alice:acme.example", "\uff41lice", "alice "):
         assert office.log_on(typed, "alice-secret").body["user_id"] == "@alice:acme.example"
+
+
+def test_an_email_address_logs_on_where_configured(office: Office) -> None:
+    """As Element sends it, and typed where a user name is asked for."""
+    identifier = {"type": "m.id.thirdparty", "medium": "email", "address": "carol@acme.example"}
+    for given in (identifier, {"type": "m.id.user", "user": "carol@acme.example"}):
+        answer = office.log_on("carol", identifier=given)
+        assert (answer.status, answer.body.get("user_id")) == (200, "@carol:acme.example")
+        assert office.log_on("carol", "wrong", identifier=given).status == 403
+
+
+def test_nobody_of_the_directory_can_be_a_bot(office: Office) -> None:
+    """A person whose user name is a bot's is refused, whatever their password."""
+    uid = "charter-scribe"
+    office.slapd.add(f"uid={uid},{PEOPLE}", ["inetOrgPerson"], {"cn": uid, "sn": uid, "userPassword": f"{uid}-secret"})
+    try:
+        assert office.log_on(uid).status == 403
+        record = office.record("logon", subject="@charter-scribe:acme.example")
+        assert record["body"]["detail"] == "the name belongs to a service"
+    finally:
+        office.slapd.delete(f"uid={uid},{PEOPLE}")
 
 
 def test_re_authentication_is_checked_and_recorded(office: Office) -> None:
