@@ -84,7 +84,7 @@ class Creations:
         """
         creation = current()
         if event.type == CREATE and event.is_state():
-            if creation is None or creation.room is not None:
+            if creation is None:
                 creation = await self._upgrade(event)
             creation.room = event.room_id
             self._attendance.soon(event.room_id, invited=creation.old is None)
@@ -99,6 +99,8 @@ class Creations:
         compiled = self._runtime.compiled()
         facts = CreateRoomFacts(config, tuple(_texts(config.get("invite"))))
         verdict = self._invariants.check_creation(config, compiled) or self._decisions.ask(compiled, creator, facts)
+        if verdict.allowed and config.get("invite_3pid"):
+            verdict = self._decisions.ask(compiled, creator, ActFacts("external.invite"))
         if verdict.allowed and compiled is not None:
             verdict = self._too_often(compiled, creator, len(facts.invitees)) or verdict
         await self._decisions.require(compiled, creator, verdict, Act("create", content=config))

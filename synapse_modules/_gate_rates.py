@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Counted = Literal["messages", "invites", "rooms"]
 
 REMEMBERED: Final = 50_000
-WORDS: Final = {"messages": "messages", "invites": "invitations", "rooms": "new rooms"}
+WORDS: Final = {"messages": "for messages", "invites": "for invitations", "rooms": "for new rooms"}
 
 
 class Rates:
@@ -51,7 +51,7 @@ class Rates:
         if len(times) + count > allowance.count:
             rules = limits.sources.get(setting, ())
             free_at = times[0] + allowance.per_seconds if times else None
-            reason = f"You may send only {allowance} {WORDS[setting]}."
+            reason = f"Your limit is {allowance} {WORDS[setting]}."
             return Verdict(
                 Decision.DENY, feature, rules, reason, until=free_at, places=tuple(map(compiled.place, rules))
             )

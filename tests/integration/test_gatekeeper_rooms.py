@@ -79,6 +79,7 @@ REFUSED_CREATIONS: list[tuple[str, dict[str, Any], str]] = [
     ),
     ("unknown state", {"initial_state": [{"type": "com.example.x", "content": {}}]}, "unknown"),
     ("space", {"creation_content": {"type": "m.space"}}, "room.space"),
+    ("by e-mail", {"invite_3pid": [{"medium": "email", "address": "x@y.example"}]}, "external.invite"),
     ("odd state", {"initial_state": "x"}, "unknown"),
 ]
 
@@ -120,7 +121,7 @@ def test_creation_in_each_room_version(gate: Gate, people: dict[str, Client], ve
     assert not gate.homeserver.log().count("hook on_create_room failed")
 
 
-def test_a_pipelined_request_is_not_part_of_the_creation(gate: Gate, people: dict[str, Client]) -> None:
+def test_the_next_request_is_not_part_of_the_creation(gate: Gate, people: dict[str, Client]) -> None:
     """Only the creation's own request passes unjudged, not the next one of the same person in the same room."""
     room = room_of(people["alice"].create_room())
     refused = people["alice"].state(room, "m.room.encryption", {"algorithm": "m.megolm.v1.aes-sha2"})
