@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from charter.people import EVERYONE
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from charter.policy.checks.context import Context
     from charter.policy.shape import Path
 
+    Scale = tuple[Callable[[Any], float], Callable[[Any], str]]
+
 SHORTEST_AWAY: Final = 60
 SHORTEST_CLOSE: Final = 3600
 SHORTEST_AGE: Final = 300
@@ -24,7 +27,7 @@ def _per_second(value: Allowance) -> float:
     return value.count / value.per_seconds
 
 
-LIMITS: Final[Mapping[str, tuple[Callable[[Any], float], Callable[[Any], str]]]] = {
+LIMITS: Final[Mapping[str, Scale]] = {
     "max_file": (float, format_size),
     "upload_per_day": (float, format_size),
     "messages": (_per_second, str),
@@ -33,7 +36,7 @@ LIMITS: Final[Mapping[str, tuple[Callable[[Any], float], Callable[[Any], str]]]]
     "call_minutes": (_per_second, str),
     "concurrent_calls": (float, str),
 }
-SESSIONS: Final[Mapping[str, tuple[Callable[[Any], float], Callable[[Any], str]]]] = {
+SESSIONS: Final[Mapping[str, Scale]] = {
     "lifetime": (float, format_duration),
     "ends_when_away": (float, format_duration),
     "max_sessions": (float, str),
@@ -41,41 +44,52 @@ SESSIONS: Final[Mapping[str, tuple[Callable[[Any], float], Callable[[Any], str]]
 """Setting -> how to compare it (the smaller is the stricter) and how to write it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Setting:
+    """One setting of one rule."""
+
+    path: Path
+    rule: Limit | SessionRule
+    value: Any
+
+
 def check_overlaps(context: Context) -> None:
     """Where two rules set the same thing for the same people, say which value counts."""
     for kind, settings in (("limits", LIMITS), ("sessions", SESSIONS)):
         rules = [
-            (index, rule)
+            ((kind, index), rule)
             for index, rule in enumerate(context.rules_at((kind,)))
-            if not context.expired(rule) and rule.stage == "enforce"
+            if isinstance(rule, Limit | SessionRule) and rule.stage == "enforce" and not context.expired(rule)
         ]
-        for setting, (strictness, write) in settings.items():
-            strictest: dict[str, tuple[float, int]] = {}
-            having = [
-                (index, rule, getattr(rule, setting)) for index, rule in rules if getattr(rule, setting) is not None
-            ]
-            for index, rule, value in having:
-                if isinstance(rule, Limit | SessionRule) and not rule.except_:
-                    for name in rule.to:
-                        strictest[name] = min(strictest.get(name, (float("inf"), -1)), (strictness(value), index))
-            for index, rule, value in having:
-                assert isinstance(rule, Limit | SessionRule)
-                for position, name in enumerate(rule.to):
-                    best = min(
-                        (strictest[cover] for cover in context.audience.covering(name) if cover in strictest),
-                        default=None,
-                    )
-                    if best is not None and best[0] < strictness(value):
-                        winner = context.rules_at((kind,))[best[1]]
-                        mine, theirs = write(value), write(getattr(winner, setting))
-                        context.report(
-                            "overlapping-limits",
-                            (kind, index, "to", position),
-                            f"for `{name}` the `{setting}` of `{rule.id}`, {mine}, never counts: `{winner.id}` says {theirs}",
-                            "the strictest value counts; use `except` in the other rule if this one should",
-                            ((kind, best[1], setting), f"{theirs} here"),
-                        )
+        for name in settings:
+            values = [_Setting(path, rule, getattr(rule, name)) for path, rule in rules]
+            _check_setting(context, name, [one for one in values if one.value is not None], settings[name])
     _check_types(context)
+
+
+def _check_setting(context: Context, name: str, settings: list[_Setting], scale: Scale) -> None:
+    """Report each value that a stricter one, which holds always and without exception, puts out of effect."""
+    strictness, write = scale
+    strictest: dict[str, _Setting] = {}
+    for one in settings:
+        if not one.rule.except_ and one.rule.until is None:
+            for who in one.rule.to:
+                best = strictest.setdefault(who, one)
+                if strictness(one.value) < strictness(best.value):
+                    strictest[who] = one
+    for one in settings:
+        for index, who in enumerate(one.rule.to):
+            rivals = [strictest[cover] for cover in context.audience.covering(who) if cover in strictest]
+            winner = min(rivals, key=lambda rival: (strictness(rival.value), rival.path), default=one)
+            if strictness(winner.value) < strictness(one.value):
+                mine, theirs = write(one.value), write(winner.value)
+                context.report(
+                    "overlapping-limits",
+                    (*one.path, "to", index),
+                    f"for `{who}` the `{name}` of `{one.rule.id}`, {mine}, never counts: `{winner.rule.id}` says {theirs}",
+                    "the strictest value counts; use `except` in the other rule if this one should",
+                    ((*winner.path, name), f"{theirs} here"),
+                )
 
 
 def _check_types(context: Context) -> None:

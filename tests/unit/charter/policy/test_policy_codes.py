@@ -203,6 +203,7 @@ NEVER = [
     "limits:\n  - {id: l, to: [staff], max_file: 50MB}\n  - {id: k, to: [leads], max_file: 10MB}",
     "limits:\n  - {id: l, to: [staff], max_file: 50MB}\n  - {id: k, to: [staff], max_file: 10MB, until: 2020-01-01, stage: shadow}",
     "limits:\n  - {id: l, to: [staff], max_file: 50MB}\n  - {id: k, to: [staff], max_file: 10MB, except: [leads]}",
+    "limits:\n  - {id: l, to: [staff], max_file: 50MB}\n  - {id: k, to: [staff], max_file: 10MB, until: 2027-01-01}",
     "limits:\n  - {id: l, to: [staff], types: [image/*]}\n  - {id: k, to: [staff], types: ['*/png', text/plain]}",
     "barriers: [{id: b, between: [staff, leads], except: ['@ada:acme.example']}]",
     "sessions: [{id: s, to: [staff], lifetime: 10h, ends_when_away: 1m, max_sessions: 1, overflow: refuse_newest}]",
