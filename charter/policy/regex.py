@@ -2,7 +2,8 @@ r"""Which regular expressions may stand in a policy: those that compile and cann
 
 The check looks at the expression alone. Refused, inside a repetition: another one of no fixed length, unless
 what follows it can be told from what it repeats (`(\d+,)*`), and alternatives that begin alike. Possessive
-and atomic parts pass. Polynomial expressions (`.*x.*y`) pass too: who matches bounds the length of the text.
+and atomic parts pass. A few open repetitions side by side (`.*x.*y`) pass, though they take polynomial time:
+who matches bounds the length of the text.
 """
 
 from __future__ import annotations
@@ -15,6 +16,12 @@ from typing import Any, Final
 
 _FEW: Final = 4
 """Outer repetitions up to this bound are few: the matching ways are polynomial."""
+
+MAX_OPEN: Final = 3
+"""Open repetitions in one expression; each multiplies the time by the length of the text."""
+
+_OPEN: Final = 1000
+"""A repetition up to this many times or more counts as open."""
 
 
 def dangerous(text: str) -> tuple[str, str]:
@@ -29,7 +36,20 @@ def dangerous(text: str) -> tuple[str, str]:
     if _exponential(tree, repeated=False):
         help_ = "do not nest repetitions; make the inner one possessive (`a++`) or end it with a separator"
         return "the regular expression can take exponential time", help_
+    if _open_repetitions(tree) > MAX_OPEN:
+        return f"the regular expression has more than {MAX_OPEN} open repetitions", "bound some of them: `.{0,80}`"
     return "", ""
+
+
+def _open_repetitions(tree: list[Any]) -> int:
+    count = 0
+    for code, argument in tree:
+        if code in (op.MAX_REPEAT, op.MIN_REPEAT):
+            low, high, body = argument
+            count += (high >= _OPEN and low != high) + _open_repetitions(list(body))
+        else:
+            count += sum(_open_repetitions(part) for part in _parts(code, argument))
+    return count
 
 
 def _exponential(tree: list[Any], *, repeated: bool) -> bool:

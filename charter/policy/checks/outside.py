@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from charter.policy.checks.names import check_mxid
 from charter.policy.values import show
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from charter.policy.checks.context import Context
     from charter.policy.model import DlpRule, GatewayGrant
     from charter.policy.shape import Path
+
+
+SAMPLE: Final = 64
+"""Length of the example texts by which two expressions are compared."""
 
 
 def check_gateway(context: Context) -> None:
@@ -87,7 +91,7 @@ def _check_dlp(context: Context, path: Path, rule: DlpRule) -> None:
 def check_services(context: Context) -> None:
     """No two services claim the same users, and none claims people."""
     services = context.policy.services
-    samples = [_sample(service.users) for service in services]
+    samples = [_sample(service.users)[:SAMPLE] for service in services]
     patterns = [re.compile(service.users) for service in services]
     people = sorted({user for name in context.policy.groups for user in context.audience.people(name)})
     for index, service in enumerate(services):
