@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -240,7 +241,7 @@ def _homeserver(state: State) -> str:
 
 def _checked(directory: Path, *, as_json: bool) -> PolicySet | None:
     """Load and check; print what was found."""
-    result = load(directory)
+    result = load(directory, now=dt.datetime.now(dt.UTC))
     failed = result.policy_set is None
     if as_json and failed:
         diagnostics = json.loads(render.as_json(result.diagnostics))["diagnostics"]
