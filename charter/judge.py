@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from charter.policy.model import RoomKind
     from charter.policy.policy_set import PolicySet
 
-__all__ = ["FREE", "LOGON", "Compiled", "combine", "compile_policy", "judge"]
+__all__ = ["FREE", "LOGON", "Compiled", "combine", "closed_directory", "compile_policy", "judge"]
 
 LOGON: Final = "logon"
 """What verdicts on log-ons carry as their feature; it is no word of the language."""
@@ -69,6 +69,30 @@ def judge(compiled: Compiled, subject: str, facts: Facts, now: float) -> Verdict
         return _judge_crossing(compiled, subject, facts, now)
     msg = f"not facts: {type(facts).__name__}"
     raise TypeError(msg)
+
+
+def is_stale(compiled: Compiled, snapshot_age: float | None) -> bool:
+    """Return whether a directory snapshot is older than ``directory.max_age``; none at all is."""
+    return snapshot_age is None or snapshot_age > compiled.policy.directory.max_age
+
+
+def closed_directory(compiled: Compiled, subject: str, feature: str, snapshot_age: float | None) -> Verdict | None:
+    """Return the denial of every act while the snapshot is stale and the policy says ``then: close``, else None.
+
+    The age is the adapter's to know: the snapshot that a policy was compiled with may have been confirmed since.
+
+    Args:
+        compiled: the policy.
+        subject: MXID; exempt admins are let through.
+        feature: what the verdict names.
+        snapshot_age: seconds since the directory was last read, or None if it never was.
+    """
+    closes = compiled.policy.directory.then == "close" and is_stale(compiled, snapshot_age)
+    if not closes or compiled.is_exempt(subject):
+        return None
+    return _limited(
+        compiled, feature, (), "The directory has not been read for too long; everything is closed until it is.", None
+    )
 
 
 def _judge_event(compiled: Compiled, subject: str, facts: EventFacts, now: float) -> Verdict:
@@ -206,9 +230,7 @@ def _judge_login(compiled: Compiled, subject: str, facts: LoginFacts, now: float
         return Verdict(Decision.ALLOW, LOGON, (), "", since=float("-inf"), exempt=True)
     if compiled.is_disabled(subject):
         return _limited(compiled, LOGON, (), "Your account is disabled in the directory.", None)
-    directory = compiled.policy.directory
-    stale = facts.snapshot_age is None or facts.snapshot_age > directory.max_age
-    if stale and directory.then != "alert":
+    if is_stale(compiled, facts.snapshot_age) and compiled.policy.directory.then != "alert":
         return _limited(
             compiled, LOGON, (), "The directory has not been read for too long; log-on is closed until it is.", None
         )

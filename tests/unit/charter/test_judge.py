@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from charter.facts import ActFacts, CreateRoomFacts, EventFacts, GatewayFacts, LoginFacts, RoomFacts
-from charter.judge import LOGON, combine, judge
+from charter.judge import LOGON, closed_directory, combine, judge
 from charter.verdict import FREE, Decision, Verdict
 
 if TYPE_CHECKING:
@@ -261,6 +261,18 @@ def test_log_on(make: Make, facts: LoginFacts, at: float, rules: tuple[str, ...]
 def test_an_alert_does_not_close_the_log_on(make: Make) -> None:
     """`then: alert` lets people in."""
     assert judge(make(directory={"then": "alert"}), ADA, LoginFacts(None, None), MONDAY).allowed
+
+
+def test_a_stale_directory_closes_everything_if_the_policy_says_so(make: Make) -> None:
+    """Only then, and not for exempt admins."""
+    closing = make(directory={"then": "close", "max_age": "1h"}, compliance={"exempt_admins": [BOB]})
+    assert closed_directory(closing, ADA, "chat.text", 3600) is None
+    assert closed_directory(closing, BOB, "chat.text", None) is None
+    for age in (3601, None):
+        verdict = closed_directory(closing, ADA, "chat.text", age)
+        assert verdict is not None
+        assert (False, "chat.text") == (verdict.allowed, verdict.feature)
+    assert closed_directory(make(), ADA, "chat.text", None) is None
 
 
 def test_the_cache_forgets_and_stays_right(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
