@@ -47,6 +47,15 @@ class SessionTermsWriter:
             return None
         now = self._runtime.now()
         verdict = judge(compiled, user_id, LoginFacts(address=address, snapshot_age=age), now)
+        if not verdict.allowed and self._runtime.stage == "shadow":
+            body = {
+                "feature": verdict.feature,
+                "rules": [],
+                "would_have": list(verdict.rules),
+                "policy": compiled.digest,
+            }
+            self._runtime.outbox.put_soon("would-have", actor=user_id, subject=user_id, body=body)
+            return None
         if not verdict.allowed:
             marker = {
                 "id": None, "feature": verdict.feature, "rules": list(verdict.rules), "reason": verdict.reason,
@@ -58,7 +67,7 @@ class SessionTermsWriter:
     async def apply(self, response: Any) -> int | None:
         """Write the terms to the token of a log-on's response, and to the response.
 
-        The token gets no refresh token, and is the only one of its device: logging on again with the same device id
+        A policy in the shadow stage sets no terms. The token gets no refresh token, and is the only one of its device: logging on again with the same device id
         would leave the old token valid.
 
         Returns:
@@ -66,7 +75,7 @@ class SessionTermsWriter:
         """
         user_id, token = str(response["user_id"]), str(response["access_token"])
         now_ms = int(self._runtime.now() * 1000)
-        compiled = self._runtime.compiled()
+        compiled = self._runtime.compiled() if self._runtime.stage == "enforce" else None
         terms = None if compiled is None else compiled.session(user_id, self._runtime.now())
         lives = self._server_lifetimes() if "refresh_token" in response else [response.get("expires_in_ms")]
         if terms is not None and terms.lifetime is not None:
@@ -101,7 +110,7 @@ class SessionTermsWriter:
         self, compiled: Compiled, user_id: str, device_id: str | None
     ) -> tuple[str, dict[str, Any]] | None:
         terms = compiled.session(user_id, self._runtime.now())
-        if terms.max_sessions is None or terms.overflow != "refuse_newest":
+        if self._runtime.stage == "shadow" or terms.max_sessions is None or terms.overflow != "refuse_newest":
             return None
         devices = await self._devices(user_id)
         if device_id in devices or len(devices) < terms.max_sessions:

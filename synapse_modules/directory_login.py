@@ -115,6 +115,8 @@ class DirectoryLogin:
             await self._refuse(name, checked)
         except Exception:
             logger.exception("checking a password failed")
+            body = self._body(ok=False, reason=Outcome.UNAVAILABLE.value)
+            self._runtime.outbox.put_soon("logon", subject=str(name)[:255], body=body)
             self._answer(Outcome.UNAVAILABLE)
         return None
 
@@ -195,8 +197,13 @@ class DirectoryLogin:
             self._attempts.refuse(error)
 
     async def _record(self, who: str, *, ok: bool, reason: str | None, **more: Any) -> None:
+        actor = who if who.startswith("@") else None
+        await self._runtime.outbox.put("logon", actor=actor, subject=who, body=self._body(ok=ok, reason=reason, **more))
+
+    @staticmethod
+    def _body(*, ok: bool, reason: str | None, **more: Any) -> dict[str, Any]:
         request = current_context().request
-        body = {
+        return {
             "ok": ok,
             "reason": reason,
             "device": None,
@@ -205,8 +212,6 @@ class DirectoryLogin:
             "user_agent": request.user_agent if request else None,
             **more,
         }
-        actor = who if who.startswith("@") else None
-        await self._runtime.outbox.put("logon", actor=actor, subject=who, body=body)
 
     def _contact(self) -> str | None:
         compiled = self._runtime.compiled()

@@ -174,6 +174,15 @@ def test_the_policy_refuses_a_log_on_in_words(office: Office) -> None:
     office.gate.apply(POLICY)
 
 
+def test_a_policy_in_the_shadow_stage_changes_nothing(office: Office) -> None:
+    """What it would have refused is on record; lifetimes are the server's."""
+    office.gate.apply(POLICY.replace("lifetime: 10h", "lifetime: 10h, networks: [10.0.0.0/8]"), stage="shadow")
+    answer = office.log_on("alice")
+    assert (answer.status, answer.body.get("expires_in_ms")) == (200, None)
+    assert office.record("would-have", actor="@alice:acme.example")["body"]["would_have"] == ["short"]
+    office.gate.apply(POLICY)
+
+
 def test_somebody_new_has_their_rights_at_once(office: Office) -> None:
     """A person hired a moment ago logs on with the rights of their groups, without waiting for a reading."""
     dn = f"uid=newcomer,{PEOPLE}"
