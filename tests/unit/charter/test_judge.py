@@ -271,7 +271,7 @@ def test_a_stale_directory_closes_everything_if_the_policy_says_so(make: Make) -
     for age in (3601, None):
         verdict = closed_directory(closing, ADA, "chat.text", age)
         assert verdict is not None
-        assert (False, "chat.text") == (verdict.allowed, verdict.feature)
+        assert (verdict.allowed, verdict.feature) == (False, "chat.text")
     assert closed_directory(make(), ADA, "chat.text", None) is None
 
 
