@@ -7,16 +7,17 @@ leaves the last good data in place and says so.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import hmac
 import ipaddress
+import sys
 import uuid
 from base64 import b64decode
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
-import click
 from ldaptor import interfaces
 from ldaptor.inmemory import ReadOnlyInMemoryLDAPEntry
 from ldaptor.protocols import pureldap
@@ -302,33 +303,37 @@ class DirectoryFactory(protocol.ServerFactory):
 registerAdapter(lambda factory: factory.root, DirectoryFactory, interfaces.IConnectedLDAPEntry)  # type: ignore[no-untyped-call]  # Twisted's
 
 
-@click.command()
-@click.option("--ldif", required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The data.")
-@click.option("--port", required=True, type=click.IntRange(0, 65535), help="TCP port; 0 chooses a free one.")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Loopback address to listen on.")
-def main(ldif: Path, port: int, host: str) -> None:
-    """Serve a directory from an LDIF file."""
+def main() -> None:
+    """Serve a directory from an LDIF file until the process is ended."""
+    parser = argparse.ArgumentParser(prog="python -m deploy.ldap_server", description=main.__doc__)
+    parser.add_argument("--ldif", required=True, type=Path, help="the data")
+    parser.add_argument("--port", required=True, type=int, help="TCP port; 0 chooses a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on; default 127.0.0.1")
+    options = parser.parse_args()
     from twisted.internet import reactor as installed  # noqa: PLC0415 - importing it installs it
 
     reactor: Any = installed
     try:
-        factory = DirectoryFactory(ldif, lambda text: click.echo(text, err=True))
-        listening = reactor.listenTCP(port, factory, interface=_loopback(host))
-    except (LdifError, OSError, CannotListenError) as error:
-        raise click.ClickException(str(error)) from error
+        factory = DirectoryFactory(options.ldif, lambda text: _say(text, sys.stderr))
+        listening = reactor.listenTCP(options.port, factory, interface=_loopback(options.host))
+    except (LdifError, OSError, ValueError, OverflowError, CannotListenError) as error:
+        sys.exit(f"error: {error}")
     task.LoopingCall(factory.reload).start(RELOAD_EVERY, now=False)
-    reactor.callWhenRunning(click.echo, f"ready: ldap://{host}:{listening.getHost().port}")
+    reactor.callWhenRunning(_say, f"ready: ldap://{options.host}:{listening.getHost().port}", sys.stdout)
     reactor.run()
 
 
+def _say(text: str, stream: TextIO) -> None:
+    stream.write(text + "\n")
+    stream.flush()
+
+
 def _loopback(host: str) -> str:
-    try:
+    with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return host
-    except ValueError:
-        pass
     msg = f"{host} is no loopback address; this server has no TLS and is for one machine"
-    raise click.ClickException(msg)
+    raise ValueError(msg)
 
 
 if __name__ == "__main__":
