@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from charter.policy.model import RoomKind
     from charter.policy.policy_set import PolicySet
 
-__all__ = ["FREE", "LOGON", "Compiled", "combine", "closed_directory", "compile_policy", "judge"]
+__all__ = ["FREE", "LOGON", "Compiled", "closed_directory", "combine", "compile_policy", "judge"]
 
 LOGON: Final = "logon"
 """What verdicts on log-ons carry as their feature; it is no word of the language."""

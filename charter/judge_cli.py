@@ -96,6 +96,8 @@ def why_command(  # noqa: PLR0917 - click passes by name
     else:
         if people is None:
             click.echo("note: without --directory only people whom the policy names are in a group", err=True)
+        if room == "external" and not server and not other:
+            click.echo("note: without --server only the grants are asked, not what a server must list", err=True)
         _show(explanation, feature, folder)
     return 0
 
