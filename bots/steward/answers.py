@@ -92,7 +92,7 @@ def _named_rules(answer: dict[str, Any]) -> list[dict[str, str]]:
 
 async def _me(asker: Asker, _arguments: Mapping[str, str]) -> Reply:
     answer = await asker.custody.me(asker.person)
-    features = [as_dict(entry) for entry in as_list(answer.get("features"))]
+    features = [entry for entry in map(as_dict, as_list(answer.get("features"))) if as_str(entry.get("id"))]
     allowed = [_feature(entry, asker.zone) for entry in features if entry.get("allowed")]
     denied = [
         as_str(entry.get("id")) for entry in features if not entry.get("allowed") and entry.get("id") != "unknown"

@@ -19,7 +19,7 @@ from tests.integration.bots_running import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.harness.synapse import Client
@@ -66,6 +66,12 @@ def joined(client: Client, room: str, user: str) -> bool:
     return answer.status == 200 and user in answer.body["joined"]
 
 
+def wait_more(count: Callable[[], int], than: int | None = None) -> None:
+    """Wait until a count is above what it is now, or above `than`."""
+    before = count() if than is None else than
+    until(lambda: count() > before, f"more than {before}", within=60)
+
+
 def ledger_of(scribe: BotProcess) -> str:
     """URL of the scribe's ledger."""
     return str(scribe.config["ledger"])
@@ -90,8 +96,7 @@ def test_everything_is_journaled_once_though_the_scribe_is_killed_again_and_agai
     writer.start()
     try:
         for _ in range(KILLS):
-            before = len(event_ids(ledger_of(scribe), room))
-            until(lambda before=before: len(event_ids(ledger_of(scribe), room)) > before, "it journals", within=60)
+            wait_more(lambda: len(event_ids(ledger_of(scribe), room)))
             scribe.kill()
             scribe.start()
     finally:
@@ -203,8 +208,7 @@ def test_compliance_rooms_are_made_once_though_killed_meanwhile(ada: Client, scr
     before = {name: len(rooms) for name, rooms in compliance_rooms().items()}
     for count in (1, 2, 3):
         scribe.start()
-        wanted = sum(before.values()) + count
-        until(lambda wanted=wanted: sum(map(len, compliance_rooms().values())) >= wanted, "a room was made", within=40)
+        wait_more(lambda: sum(map(len, compliance_rooms().values())), sum(before.values()) + count - 1)
         scribe.kill()
     scribe.start()
     names = ("journal", "audit", "alerts", "approvals")
@@ -214,9 +218,7 @@ def test_compliance_rooms_are_made_once_though_killed_meanwhile(ada: Client, scr
     ada.say(room, "hello <b>journal</b>")
     journal = compliance_rooms()["journal"]
     until(
-        lambda: any(
-            "hello <b>journal</b>" in str(e["content"].get("body")) for r in journal for e in bot.messages(r)
-        ),
+        lambda: any("hello <b>journal</b>" in str(e["content"].get("body")) for r in journal for e in bot.messages(r)),
         "the message is mirrored",
         within=40,
     )

@@ -78,7 +78,7 @@ def steward(gate: Gate, scribe: BotProcess) -> Iterator[BotProcess]:
 @pytest.fixture(scope="module")
 def ada(gate: Gate, steward: BotProcess) -> Client:
     """An employee; the steward runs."""
-    assert steward
+    assert steward._process is not None
     return gate.homeserver.user("ada")
 
 
@@ -109,6 +109,11 @@ def direct_chat(person: Client, steward: BotProcess) -> str:
 def said_by(client: Client, room: str, sender: str) -> list[dict[str, Any]]:
     """Return the contents of somebody's messages in a room."""
     return [e["content"] for e in client.messages(room) if e["sender"] == sender and e["type"] == "m.room.message"]
+
+
+def wait_said(client: Client, room: str, part: str) -> None:
+    """Wait until a message with these words is in a room."""
+    until(lambda: any(part in body for body in texts(client, room)), f"{part!r} is said", within=40)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +169,7 @@ def test_commands_are_answered_in_the_direct_chat(ada: Client, refused: str, ste
     }
     for question, answer in expected.items():
         ada.say(refused, question)
-        until(lambda a=answer: any(a in b for b in texts(ada, refused)), f"an answer to {question}", within=30)
+        wait_said(ada, refused, answer)
     assert all(c["msgtype"] == "m.notice" for c in said_by(ada, refused, steward.user_id))
 
 

@@ -15,7 +15,7 @@ from bots.kit import queue as queues
 from bots.kit.queue import Queue, put
 from bots.kit.store import Store
 from tests.harness.waiting import until_async
-from tests.unit.bots.fake_homeserver import FakeHomeserver, Failure
+from tests.unit.bots.fake_homeserver import Failure, FakeHomeserver
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
