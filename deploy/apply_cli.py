@@ -24,6 +24,7 @@ from deploy.state import State
 
 if TYPE_CHECKING:
     from charter.policy.policy_set import PolicySet
+    from charter.scenario import Outcome
 
 API = "/_synapse/client/charter/v1"
 POLICY_FAILED = 1
@@ -34,6 +35,7 @@ _BUSY = 429
 _BUSY_SECONDS = 10.0
 
 Stage = Literal["enforce", "shadow"]
+TestsMode = Literal["require", "warn", "skip"]
 
 
 @dataclass(frozen=True)
@@ -181,7 +183,13 @@ def _expect(answer: Answer, homeserver: str) -> dict[str, Any]:
     show_default=True,
     help="shadow: the whole policy only records what it would have refused.",
 )
-@click.option("--skip-tests", is_flag=True, help="Apply although the policy's own scenarios were not run.")
+@click.option(
+    "--tests",
+    type=click.Choice(("require", "warn", "skip")),
+    default="warn",
+    show_default=True,
+    help="The policy's own scenarios: refuse a policy that fails them, say so, or do not run them.",
+)
 @click.option(
     "--wait",
     type=click.FloatRange(0, 600),
@@ -197,17 +205,20 @@ def apply(  # noqa: PLR0917 - click passes by name
     key: Path | None,
     key_id: str,
     stage: Stage,
-    skip_tests: bool,
+    tests: TestsMode,
     wait: float,
     as_json: bool,
 ) -> int:
     """Check, test, sign and apply the policy in DIRECTORY; return when every process judges by it.
 
-    Exits with 0 when it is in force, 1 if the policy has errors or fails its own tests, 2 if it could not be applied.
+    Exits with 0 when it is in force, 1 if the policy has errors (or, with `--tests require`, fails its own
+    scenarios), 2 if it could not be applied.
     """
     try:
         policy_set = _checked(directory, as_json=as_json)
-        if policy_set is None or not (skip_tests or _tests_pass(directory, policy_set, as_json=as_json)):
+        if policy_set is None:
+            return POLICY_FAILED
+        if tests != "skip" and not _tests_pass(directory, policy_set, required=tests == "require", as_json=as_json):
             return POLICY_FAILED
         state = State.at(state_path)
         applied = apply_policy_set(
@@ -253,8 +264,8 @@ def _checked(directory: Path, *, as_json: bool) -> PolicySet | None:
     return result.policy_set
 
 
-def _tests_pass(directory: Path, policy_set: PolicySet, *, as_json: bool) -> bool:
-    """Run the policy's own scenarios, if it has any; print those that fail."""
+def _tests_pass(directory: Path, policy_set: PolicySet, *, required: bool, as_json: bool) -> bool:
+    """Run the policy's own scenarios, if it has any, and say which fail; without `required` they only warn."""
     now = time.time()
     server_name = policy_set.policy.organisation.server_name
     suites = [read_suite(path, directory, server_name, now) for path in test_files(directory)]
@@ -262,18 +273,22 @@ def _tests_pass(directory: Path, policy_set: PolicySet, *, as_json: bool) -> boo
     diagnostics = tuple(found for suite in suites for found in suite.diagnostics)
     if not failed and not has_errors(diagnostics):
         return True
-    if as_json:
+    if as_json and required:
         found = json.loads(render.as_json(diagnostics))["diagnostics"]
         click.echo(json.dumps({"ok": False, "diagnostics": found, "cases": [one.to_json() for one in failed]}))
         return False
     click.echo(render.human(diagnostics, directory.as_posix()), nl=False, err=True)
     for one in failed:
-        click.echo(
-            f"{directory.as_posix()}/{one.file}:{one.line}: {one.name}: expected {one.expected}, is {one.actual}",
-            err=True,
-        )
-    click.echo("The policy fails its own tests; nothing was applied. `charter test` shows more.", err=True)
-    return False
+        click.echo(f"{directory.as_posix()}/{one.file}:{one.line}: {one.name}: {_difference(one)}", err=True)
+    outcome = "nothing was applied" if required else "applying it all the same"
+    click.echo(f"The policy fails its own scenarios; {outcome}. `charter test` shows more.", err=True)
+    return not required
+
+
+def _difference(outcome: Outcome) -> str:
+    """Return what a scenario expected and what came, without what agreed."""
+    parts = (f"expected {key} {value}, is {outcome.actual.get(key)}" for key, value in outcome.expected.items())
+    return "; ".join(parts)
 
 
 def _failed(error: DeployError, *, as_json: bool) -> int:

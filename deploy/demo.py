@@ -72,7 +72,7 @@ def prepare(state: State, service_password: str) -> tuple[Path, Path]:
     if not policy.exists():
         staged = state.root / ".policy"
         shutil.rmtree(staged, ignore_errors=True)
-        shutil.copytree(source, staged, ignore=shutil.ignore_patterns("*.ldif", "__pycache__"))
+        shutil.copytree(source, staged, ignore=shutil.ignore_patterns("__pycache__"))
         staged.rename(policy)
     ldif = state.root / "directory" / f"{COMPANY}.ldif"
     if not ldif.exists():

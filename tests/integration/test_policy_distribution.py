@@ -375,10 +375,10 @@ def test_command_checks_tests_and_applies(company: Company, tmp_path: Path) -> N
     scenario = '{name: text, user: "@ada:acme.example", feature: chat.text, expect: %s}'
     (folder / "policy.yaml").write_text(POLICY)
     (folder / "a.test.yaml").write_text(f"cases:\n  - {scenario % 'deny'}\n")
-    code, found = run()
+    code, found = run("--tests", "require")
     assert (code, found["cases"][0]["name"]) == (1, "text")
     assert company.head()["sequence"] == 0
-    code, found = run("--skip-tests", "--stage", "shadow")
+    code, found = run("--stage", "shadow")
     assert (code, found["ok"], found["sequence"], found["stage"]) == (0, True, 1, "shadow")
     (folder / "a.test.yaml").write_text(f"cases:\n  - {scenario % 'allow'}\n")
     code, found = run()
