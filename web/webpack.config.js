@@ -90,12 +90,13 @@ module.exports = {
             "react-dom": path.join(__dirname, "node_modules", "react-dom"),
             // One multi-line value keeps the variable that the others have replaced.
             "$(res)": path.join(sdk, "res"),
+            "util$": path.join(__dirname, "src", "node-util.js"),
             "$webapp/i18n/languages.json": path.join(__dirname, "src", "languages-url.js"),
         },
         // The workers' URLs still name their TypeScript sources.
         extensionAlias: { ".ts": [".js", ".ts"], ".tsx": [".js", ".tsx"] },
         fallback: Object.fromEntries(
-            ["fs", "net", "tls", "crypto", "path", "stream", "util", "assert", "buffer", "http", "https"].map((name) => [name, false]),
+            ["fs", "net", "tls", "crypto", "path", "stream", "assert", "http", "https"].map((name) => [name, false]),
         ),
     },
     module: {
@@ -123,6 +124,9 @@ module.exports = {
     plugins: [
         new MiniCssExtractPlugin({ filename: "[name].css" }),
         new webpack.DefinePlugin({ "global": "globalThis" }),
+        new webpack.ProvidePlugin({ Buffer: ["buffer", "Buffer"], process: "process/browser" }),
+        // The interface's libraries expect these two of Node in the browser.
+        new webpack.ProvidePlugin({ Buffer: ["buffer/", "Buffer"], process: "process/browser.js" }),
         // A few compiled files ask for their neighbours in src/.
         new webpack.NormalModuleReplacementPlugin(/^\.\..*\/src\//, (resource) => {
             if (resource.context.startsWith(path.join(sdk, "lib"))) resource.request = resource.request.replace("/src/", "/lib/");

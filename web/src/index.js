@@ -1,51 +1,13 @@
 import "matrix-js-sdk/src/browser-index";
-import React from "react";
-import ReactDOM from "react-dom";
-import { AutoDiscovery } from "matrix-js-sdk/src/autodiscovery";
-import PlatformPeg from "matrix-react-sdk/lib/PlatformPeg";
 import SdkConfig from "matrix-react-sdk/lib/SdkConfig";
-import SettingsStore from "matrix-react-sdk/lib/settings/SettingsStore";
-import AutoDiscoveryUtils from "matrix-react-sdk/lib/utils/AutoDiscoveryUtils";
-import * as languageHandler from "matrix-react-sdk/lib/languageHandler";
-import { setTheme } from "matrix-react-sdk/lib/theme";
-import MatrixChat from "matrix-react-sdk/lib/components/structures/MatrixChat";
 
-import Platform from "./platform";
-import { currentScreen, follow, onNewScreen } from "./routing";
-
-async function configure() {
-    const platform = new Platform();
-    PlatformPeg.set(platform);
-    SdkConfig.put(await platform.getConfig());
-    const discovered = await AutoDiscovery.fromDiscoveryConfig(SdkConfig.get("default_server_config"));
-    const server = await AutoDiscoveryUtils.buildValidatedConfigFromDiscovery(undefined, discovered, true);
-    SdkConfig.add({ validated_server_config: { ...server, isDefault: true } });
-}
-
-async function loadLanguage() {
-    const chosen = SettingsStore.getValue("language", null, true);
-    const wanted = chosen ? [chosen] : languageHandler.getNormalizedLanguageKeys(navigator.language);
-    await languageHandler.setLanguage(wanted);
-}
-
+// The interface reads its configuration while it is being imported, so that comes first.
 async function main() {
-    await configure();
-    await loadLanguage();
-    await setTheme();
-    follow(() => window.matrixChat);
-    const first = currentScreen();
-    const chat = React.createElement(MatrixChat, {
-        ref: (instance) => { window.matrixChat = instance; },
-        onNewScreen,
-        config: SdkConfig.get(),
-        realQueryParams: {},
-        startingFragmentQueryParams: first.params,
-        enableGuest: false,
-        onTokenLoginCompleted: () => {},
-        initialScreenAfterLogin: ["", "welcome", "login"].includes(first.screen) ? undefined : first,
-        defaultDeviceDisplayName: PlatformPeg.get().getDefaultDeviceDisplayName(),
-    });
-    ReactDOM.render(chat, document.getElementById("matrixchat"));
+    const response = await fetch("/config.json", { cache: "no-store" });
+    if (!response.ok) throw new Error(`config.json: ${response.status}`);
+    SdkConfig.put(await response.json());
+    const { start } = await import("./app");
+    await start();
 }
 
 main().catch((error) => {

@@ -1,11 +1,10 @@
 import BasePlatform from "matrix-react-sdk/lib/BasePlatform";
+import SdkConfig from "matrix-react-sdk/lib/SdkConfig";
 
 /** What the interface asks of the browser around it. */
 export default class Platform extends BasePlatform {
     async getConfig() {
-        const response = await fetch("/config.json", { cache: "no-store" });
-        if (!response.ok) throw new Error(`config.json: ${response.status}`);
-        return response.json();
+        return SdkConfig.get();
     }
 
     getHumanReadableName() {
