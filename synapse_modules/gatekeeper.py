@@ -68,7 +68,15 @@ class Gatekeeper:
             guard.wrap("check_event_allowed", self.check_event_allowed_public, on_failure=_answers.fail_closed),
         )
         api.register_third_party_rules_callbacks(
-            on_create_room=guard.wrap("on_create_room", self._creations.on_create_room, on_failure=_answers.fail_closed)
+            on_create_room=guard.wrap(
+                "on_create_room", self._creations.on_create_room, on_failure=_answers.fail_closed
+            ),
+            check_can_shutdown_room=guard.wrap(
+                "check_can_shutdown_room", self.check_can_shutdown_room, on_failure=lambda: False
+            ),
+            check_can_deactivate_user=guard.wrap(
+                "check_can_deactivate_user", self.check_can_deactivate_user, on_failure=lambda: False
+            ),
         )
         self._people.register(api, guard)
         uploads.register(api, guard)
@@ -86,6 +94,14 @@ class Gatekeeper:
     async def check_event_allowed_public(self, event: EventBase, state: StateMap[EventBase]) -> Answer:
         """Judge an event with the state that the public hook loaded."""
         return await self._judge(event, LoadedState(self._rooms, event, state))
+
+    async def check_can_shutdown_room(self, _admin: str | None, room_id: str) -> bool:
+        """Keep administrators from deleting a compliance room."""
+        return not self._invariants.is_compliance_room(room_id)
+
+    async def check_can_deactivate_user(self, user: str, by_admin: bool) -> bool:  # noqa: ARG002, FBT001 - Synapse's signature
+        """Keep Charter's bots."""
+        return not self._runtime.is_bot(user)
 
     async def _judge(self, event: EventBase, state: StateBefore) -> Answer:
         sender = event.sender

@@ -195,11 +195,21 @@ def test_an_upgrade_keeps_working(gate: Gate, people: dict[str, Client]) -> None
 
 
 def test_the_scribe_enters_rooms_that_exist(gate: Gate, people: dict[str, Client]) -> None:
-    """A room that lost its scribe (here: it left) is swept."""
+    """A room that lost its scribe (here: it left) is swept; one that nobody may invite into raises the alarm."""
     room = room_of(people["alice"].create_room())
-    until(lambda: SCRIBE in _members(people["alice"], room), "the scribe joined")
-    assert gate.scribe.post(f"/rooms/{room}/leave").status == 200
+    orphan = joined(people["alice"], [people["bob"]], power_level_content_override={"invite": 50})
+    for each in (room, orphan):
+        until(lambda each=each: SCRIBE in _members(people["alice"], each), "the scribe joined")  # type: ignore[misc] # mypy cannot type a default
+        assert gate.scribe.post(f"/rooms/{each}/leave").status == 200
+    assert people["alice"].post(f"/rooms/{orphan}/leave").status == 200
     until(lambda: SCRIBE in _members(people["alice"], room), "the scribe came back", within=60)
+
+    def alarmed() -> bool:
+        alarms = [record for record in gate.records("alarm") if record["body"]["code"] == "scribe-cannot-join"]
+        return [record["room"] for record in alarms] == [orphan]
+
+    until(alarmed, "the alarm is on record", within=60)
+    assert SCRIBE not in _members(people["bob"], orphan)
 
 
 def test_compliance_rooms_are_for_their_readers(gate: Gate, people: dict[str, Client]) -> None:
@@ -219,6 +229,11 @@ def test_compliance_rooms_are_for_their_readers(gate: Gate, people: dict[str, Cl
     assert people["sara"].state(room, "m.room.topic", {"topic": "mine"}).status == 403
     assert people["sara"].invite(room, people["tom"].user_id).status == 403
     assert people["bob"].user_id not in _members(gate.scribe, room)
+    deleted = people["root"].request("DELETE", f"/_synapse/admin/v1/rooms/{room}", {})
+    assert deleted.status == 403, deleted
+    gone = people["root"].request("POST", f"/_synapse/admin/v1/deactivate/{SCRIBE}", {})
+    assert gone.status == 403, gone
+    assert people["sara"].user_id in _members(gate.scribe, room)
 
 
 def test_an_exempt_administrator_passes_with_an_alarm(gate: Gate, people: dict[str, Client]) -> None:
