@@ -11,6 +11,8 @@ from bots.kit.foreign import as_dict, as_int, as_list, as_str
 from bots.scribe.records import batch_records, event_records
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from bots.kit.custody import Custody
     from bots.kit.store import Store
     from bots.kit.sync import Batch, Event, RoomSync
@@ -94,35 +96,36 @@ class Capture:
         return any(self._own(event, "join") for event in room.events())
 
     async def attend(self) -> None:
-        """Accept what is pending: join the rooms, and list the scribe as a functional member."""
+        """Accept what is pending: join the rooms, and list the scribe as a functional member.
+
+        A room that cannot be joined now is tried again at the next turn and does not hold up the others.
+        """
         for row in self._store.rows("SELECT room, inviter FROM invites"):
-            await self._accept(row["room"], row["inviter"])
+            local = row["inviter"].endswith(":" + self._server)
+            if not local or await self._settled(row["room"], self._join):
+                self._forget("DELETE FROM invites WHERE room = ?", row["room"])
         for row in self._store.rows("SELECT room FROM unlisted"):
-            await self._list(row["room"])
+            if await self._settled(row["room"], self._list_where_allowed):
+                self._forget("DELETE FROM unlisted WHERE room = ?", row["room"])
 
-    async def _accept(self, room: str, inviter: str) -> None:
-        if inviter.endswith(":" + self._server):
-            try:
-                await self._client.call("POST", f"{CLIENT}/join/{q(room)}", {})
-            except ServerError as error:
-                if error.passing:
-                    raise
-                logger.warning("invite not accepted room=%s status=%d", room, error.status)
+    def _forget(self, sql: str, room: str) -> None:
         with self._store.transaction() as db:
-            db.execute("DELETE FROM invites WHERE room = ?", (room,))
+            db.execute(sql, (room,))
 
-    async def _list(self, room: str) -> None:
-        """Add the scribe to the room's functional members where it may and is missing."""
+    async def _settled(self, room: str, act: Callable[[str], Awaitable[None]]) -> bool:
+        """Act on a room; False if it has to be tried again."""
         try:
-            await self._list_where_allowed(room)
+            await act(room)
         except ServerError as error:
-            if error.passing:
-                raise
-            logger.debug("functional members stay as they are room=%s status=%d", room, error.status)
-        with self._store.transaction() as db:
-            db.execute("DELETE FROM unlisted WHERE room = ?", (room,))
+            logger.warning("room not attended room=%s status=%d errcode=%s", room, error.status, error.errcode)
+            return not error.passing
+        return True
+
+    async def _join(self, room: str) -> None:
+        await self._client.call("POST", f"{CLIENT}/join/{q(room)}", {})
 
     async def _list_where_allowed(self, room: str) -> None:
+        """Add the scribe to the room's functional members where it may and is missing."""
         me = self._client.user_id
         present = await self._state(room, FUNCTIONAL)
         members = [m for m in as_list(present.get("service_members")) if isinstance(m, str)]

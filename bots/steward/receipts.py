@@ -105,13 +105,23 @@ class Receipts:
     async def _close_folds(self) -> None:
         over = self._desk.clock() - self._desk.config.fold_window
         for row in self._desk.store.rows("SELECT * FROM folds WHERE opened_at <= ?", over):
-            room = await self._desk.direct.room_for(row["person"]) if row["more"] else ""
             key = (row["person"], row["feature"], row["place"])
+            room = await self._chat_with(row["person"]) if row["more"] else None
+            if row["more"] and room is None:
+                continue
             with self._desk.store.transaction() as db:
-                self._put_summary(db, *key, room)
+                if room is not None:
+                    self._put_summary(db, *key, room)
                 db.execute("DELETE FROM folds WHERE person = ? AND feature = ? AND place = ?", key)
         with self._desk.store.transaction() as db:
             db.execute("DELETE FROM told WHERE at < ?", (self._desk.clock() - KEEP_TOLD,))
+
+    async def _chat_with(self, person: str) -> str | None:
+        try:
+            return await self._desk.direct.room_for(person)
+        except ServerError as error:
+            logger.warning("no chat with person=%s status=%d errcode=%s", person, error.status, error.errcode)
+            return None
 
     def _values(self, record: OutboxRecord) -> dict[str, Any]:
         """Return what the receipt says."""

@@ -72,10 +72,15 @@ class Talk:
             if text is None or self._desk.queue.waiting(room.room_id) + len(found) >= ENOUGH:
                 continue
             person = as_str(event.get("sender"))
+            try:
+                own = self._desk.direct.person_of(room.room_id) == person
+                target = room.room_id if own else await self._desk.direct.room_for(person)
+            except ServerError as error:
+                if error.passing:
+                    raise
+                logger.warning("no chat with person=%s status=%d errcode=%s", person, error.status, error.errcode)
+                continue
             reply = await answer(Asker(person, self._desk.custody, self._desk.zone), text)
-            target = room.room_id
-            if self._desk.direct.person_of(target) != person:
-                target = await self._desk.direct.room_for(person)
             content = self._desk.notices.notice(reply.template, **reply.values)
             found.append((target, content, f"answer {event['event_id']}"))
         return found

@@ -275,6 +275,31 @@ async def test_the_mirror_goes_on_where_it_was_and_folds(
     store.close()
 
 
+async def test_hostile_events_do_not_stop_the_mirror(
+    client: BotClient, config: ScribeConfig, journal: Journal, tmp_path: Path
+) -> None:
+    """Times beyond every calendar, lone surrogates and wrong types are shown as well as they can be."""
+    store = Store(tmp_path / "s.db", names.SCHEMA)
+    queue = Queue(store, client, time.time)
+    mirror = Mirror(config.model_copy(update={"timezone": "Pacific/Kiritimati"}), journal, store, queue)
+    hostile = [
+        event(1, origin_server_ts=2**62),
+        event(2, origin_server_ts=-(2**62), sender="@\ud800:b", content={"body": "\ud800"}),
+        event(3, "m.room.name", state_key="", content={"name": "\ud800\u202e"}),
+        event(4, "m.room.member", state_key="\ud800", content={"membership": "join"}),
+        event(5, content=[]),
+        event(6, 7, sender=8),  # type: ignore[arg-type]  # hostile on purpose
+        event(7, "m.room.member", state_key=SCRIBE, content={"membership": "join"}),
+    ]
+    await journal.append(list(event_records("!\ud800:b", hostile)))
+    await mirror.turn(ROOMS)
+    rows = store.rows("SELECT room, content FROM outgoing ORDER BY seq")
+    assert {row["room"] for row in rows} == {ROOMS.journal}
+    assert len(rows) == 6
+    assert "9999-01-01" in rows[0]["content"]
+    store.close()
+
+
 def test_folding_keeps_every_line_in_order() -> None:
     """However lines are grouped, none is lost."""
     few: list[tuple[str, dict[str, Any]]] = [(str(n), {"what": "x"}) for n in range(FOLD_ABOVE)]
