@@ -193,6 +193,23 @@ def test_the_scribe_is_in_every_room_and_cannot_be_removed(ada: Client, scribe: 
     until(lambda: sorted(event_ids(ledger_of(scribe), room)) == expected, "journaled", within=40)
 
 
+def test_the_outbox_reaches_the_ledger_once_though_the_scribe_is_killed(ada: Client, scribe: BotProcess) -> None:
+    """Refusals during kills are each in the ledger exactly once."""
+    room = str(ada.create_room().body["room_id"])
+    for number in range(8):
+        assert ada.send(room, IMAGE | {"body": f"{number}.png"}).status == 200
+        if number % 2:
+            scribe.kill()
+            scribe.start()
+
+    def refused_files() -> list[str]:
+        return [str(r.body["content"]["body"]) for r in records(ledger_of(scribe), kind="refusal", room=room)]
+
+    until(lambda: len(refused_files()) >= 8, "every refusal is in the ledger", within=40)
+    assert sorted(refused_files()) == [f"{number}.png" for number in range(8)]
+    assert verified(ledger_of(scribe))
+
+
 def test_readers_follow_the_policy(gate: Gate, ada: Client, scribe: BotProcess) -> None:
     """A reader is invited into the compliance rooms, reads them, and is removed when the policy says so."""
     eve = gate.homeserver.user("eve")
