@@ -32,6 +32,9 @@ HISTORY: Final = "m.room.history_visibility"
 FILTER: Final = StateFilter.from_types([(MEMBER, None), (JOIN_RULES, ""), (HISTORY, "")])
 PRESENT: Final = frozenset({"join", "invite"})
 A_PAIR: Final = 2
+STEPS: Final = 16
+"""State events by which a shape may lag behind, because other processes handled them, and still be brought up to date."""
+
 MAX_MEMBERS: Final = 1_000_000
 """Members in all cached shapes together: about 130 MB at the very worst."""
 
@@ -166,17 +169,33 @@ class RoomShapes:
         entry = self._rooms.get(room_id)
         if entry is not None and entry.group == group:
             return entry
-        shape = None
-        if entry is not None and getattr(context, "prev_group_for_state_group_before_event", None) == entry.group:
-            delta = getattr(context, "delta_ids_to_state_group_before_event", None)
-            if delta is not None:
-                shape = await self._apply(entry.shape, delta)
-        if shape is None:
+        changes = None if entry is None or group is None else await self._since(entry.group, group, context)
+        if entry is None or changes is None:
             shape = await self._apply(RoomShape(room_id), await context.get_prev_state_ids(FILTER))
+        else:
+            shape = await self._apply(entry.shape, changes)
         fresh = _Entry(-1 if group is None else group, shape, shape.facts())
         if group is not None:
             self._remember(room_id, fresh)
         return fresh
+
+    async def _since(
+        self, known: int, group: int, context: UnpersistedEventContextBase
+    ) -> Mapping[tuple[str, str], str] | None:
+        """Return what changed from one state group to a later one, or None if that is not a few steps away."""
+        previous = getattr(context, "prev_group_for_state_group_before_event", None)
+        delta = getattr(context, "delta_ids_to_state_group_before_event", None)
+        changes: dict[tuple[str, str], str] = {}
+        for _ in range(STEPS):
+            if previous is None or delta is None:
+                previous, delta = await self._state.get_state_group_delta(group)
+            if previous is None or delta is None:
+                return None
+            changes = {**delta, **changes}
+            if previous == known:
+                return changes
+            group, previous, delta = previous, None, None
+        return None
 
     def _remember(self, room_id: str, entry: _Entry) -> None:
         old = self._rooms.pop(room_id, None)

@@ -18,9 +18,19 @@ ALICE, BOB, CAROL = "@alice:acme.example", "@bob:acme.example", "@carol:acme.exa
 FAR = "@zoe:partner.example"
 
 
-def _shapes(store: Store) -> Any:
+class _Groups:
+    """State groups: group -> the group before and what changed."""
+
+    def __init__(self, deltas: dict[int, tuple[int, dict[tuple[str, str], str]]]) -> None:
+        self.deltas = deltas
+
+    async def get_state_group_delta(self, group: int) -> tuple[int | None, dict[tuple[str, str], str] | None]:
+        return self.deltas.get(group, (None, None))
+
+
+def _shapes(store: Store, deltas: dict[int, tuple[int, dict[tuple[str, str], str]]] | None = None) -> Any:
     api: Any = SimpleNamespace(
-        _store=store, _storage_controllers=SimpleNamespace(state=None), server_name="acme.example"
+        _store=store, _storage_controllers=SimpleNamespace(state=_Groups(deltas or {})), server_name="acme.example"
     )
     return RoomShapes(api, lambda user: user == SCRIBE)
 
@@ -80,6 +90,18 @@ async def test_a_new_group_applies_its_delta_only() -> None:
     store.events["$rules"] = Event("m.room.join_rules", {"join_rule": "public"}, ALICE, "")
     context = Context(5, {}, 4, {("m.room.join_rules", ""): "$rules"})
     assert (await rooms.before(Event("m.room.message", {}), context)).kind == "public"
+
+
+async def test_events_of_other_processes_are_caught_up() -> None:
+    """Several groups behind, only what changed is read, the newest change of each key."""
+    store = Store()
+    deltas = {3: (2, dict([_member(store, FAR, "leave")])), 2: (1, dict([_member(store, FAR), _member(store, CAROL)]))}
+    rooms = _shapes(store, deltas)
+    await rooms.before(Event("m.room.message", {}), Context(1, dict([_member(store, ALICE), _member(store, BOB)])))
+    context = Context(4, {}, 3, dict([_member(store, BOB, "leave")]))
+    shape = await rooms.before(Event("m.room.message", {}), context)
+    assert (shape.local, shape.remote) == ({ALICE, CAROL}, frozenset())
+    assert context.asked == 0
 
 
 async def test_a_fork_is_read_anew() -> None:
