@@ -79,7 +79,7 @@ class _AllowAll(http.server.BaseHTTPRequestHandler):
 
     do_GET = do_POST  # noqa: N815 - the library's name
 
-    def log_message(self, *_args: Any) -> None:  # type: ignore[override]
+    def log_message(self, *_args: Any) -> None:
         """Say nothing."""
 
 
