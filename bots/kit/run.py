@@ -18,7 +18,7 @@ from bots.kit.device import IdentityError, pin_device
 from bots.kit.lock import AlreadyRunningError, ProcessLock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
 logger = logging.getLogger(__name__)
 
@@ -89,9 +89,7 @@ async def together(*parts: Coroutine[Any, Any, None]) -> None:
         for task in done:
             task.result()
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(tasks)
 
 
 async def _live(config: C, client: BotClient, body: Callable[[C, BotClient], Awaitable[None]]) -> None:
@@ -105,6 +103,15 @@ async def _live(config: C, client: BotClient, body: Callable[[C, BotClient], Awa
             logger.warning("Synapse not ready status=%d retry_s=%.1f", error.status, pause)
             await asyncio.sleep(pause)
     await body(config, client)
+
+
+async def _end(tasks: Collection[asyncio.Future[None]]) -> None:
+    """Cancel tasks until all have ended: a cancellation that meets a result which has just arrived can get lost."""
+    pending = set(tasks)
+    while pending:
+        for task in pending:
+            task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=1.0)
 
 
 async def every(
@@ -134,7 +141,8 @@ async def every(
             await asyncio.sleep(pause)
         else:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await wake.wait()
             wake.clear()
 
 

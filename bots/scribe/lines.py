@@ -173,7 +173,7 @@ def _names_of(body: Mapping[str, Any], key: str) -> str:
 
 def _rules(body: Mapping[str, Any]) -> str:
     rules = _names_of(body, "rules")
-    return f"rule {rules}" if rules else "no rule allows it"
+    return f"rule {rules}" if rules else "no rule"
 
 
 def _refusal(record: Record) -> Line:

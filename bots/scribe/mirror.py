@@ -88,11 +88,11 @@ class Mirror:
                 put(db, getattr(rooms, target), content, f"mirror {group[0][0]}", now=time.time())
 
     def _passed_over(self, record: Record, own: frozenset[str]) -> bool:
-        """Whether a record is in the ledger only: posts of the compliance rooms, and bots that come and go."""
+        """Whether a record is in the ledger only: posts of the compliance rooms, what bots say, and their membership."""
         if record.kind != "event":
             return False
         member = as_dict(record.body.get("pdu")).get("type") == "m.room.member"
-        return record.room in own or (member and record.subject in self._bots)
+        return record.room in own or record.actor in self._bots or (member and record.subject in self._bots)
 
     def _values(self, db: sqlite3.Connection, record: Record, line: Line) -> dict[str, Any]:
         """Return what the template shows of one record."""

@@ -120,3 +120,22 @@ def test_a_receipt_says_everything_a_person_needs() -> None:
         "Feature file.image, policy abcdef, record r-1. Write !why file.image or !me to know more.",
     ]
     assert "https://matrix.to/#/%23it%3Aacme.example" in content["formatted_body"]
+
+
+def test_a_receipt_without_a_rule_does_not_speak_of_one() -> None:
+    """Where an invariant of the house refused, the reason alone tells."""
+    content = STEWARD.notice(
+        "receipt",
+        what="remove people",
+        feature="room.moderate",
+        replaced=False,
+        room="",
+        reason="The journal stays.",
+        rules=[],
+        policy="",
+        until="",
+        contact="",
+        record="r-1",
+    )
+    assert content["body"].splitlines()[:2] == ["This was refused: remove people.", "Why: The journal stays."]
+    assert "Rule" not in content["body"] + content["formatted_body"]

@@ -254,13 +254,14 @@ def test_approvers_are_in_the_approvals_room_only() -> None:
 async def test_the_mirror_goes_on_where_it_was_and_folds(
     client: BotClient, config: ScribeConfig, journal: Journal, tmp_path: Path
 ) -> None:
-    """Few lines are one message each, many are folded; compliance rooms are never mirrored; nothing comes twice."""
+    """Few lines are one message each, many are folded; posts of compliance rooms and bots are not mirrored; nothing comes twice."""
     store = Store(tmp_path / "s.db", names.SCHEMA)
     queue = Queue(store, client, time.time)
     mirror = Mirror(config, journal, store, queue)
     name = event(0, "m.room.name", state_key="", content={"name": "Plans"})
     await journal.append(list(event_records(ROOM, [name, event(1)])))
     await journal.append(list(event_records(ROOMS.journal, [event(2)])))
+    await journal.append(list(event_records(ROOM, [event(3, sender=config.steward)])))
     await mirror.turn(ROOMS)
     assert queue.waiting() == 2
     await mirror.turn(ROOMS)
