@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from deploy.state import Deployment, State
     from deploy.supervision import Running
 
+ROOMS = ("journal", "audit", "alerts", "approvals")
+"""The compliance rooms that the scribe makes."""
+
 API = "/_synapse/client/charter/v1/"
 HEARTBEAT_SECONDS = 30.0
 CHECK_TIMEOUT = 3.0
@@ -94,11 +97,11 @@ class Probe:
         if name == WEB:
             return _http_problem(f"{deployment.client_url}/config.json")
         if name in BOTS:
-            return self._bot_problem(name)
+            return self._bot_problem(name, self.running[name].started)
         port = deployment.worker_ports[int(name.removeprefix("worker")) - 1]
         return _http_problem(f"http://127.0.0.1:{port}/health")
 
-    def _bot_problem(self, name: str) -> str:
+    def _bot_problem(self, name: str, started: float) -> str:
         # Each asks for itself: Synapse does not know the other before its first start.
         answer = Custody(self.state, self.deployment).get("health", bot=name)
         if not answer.ok:
@@ -108,8 +111,10 @@ class Probe:
         beat = bots.get(name) or bots.get(user)
         if not beat:
             return "no heartbeat yet"
-        seen = float(beat["seen_at"])
-        age = time.time() - (seen / 1000 if seen > 1e11 else seen)  # noqa: PLR2004 - milliseconds, in any year
+        seen = float(beat["seen_at"]) / 1000
+        if seen < started:
+            return "no heartbeat since its start"
+        age = time.time() - seen
         if age > HEARTBEAT_SECONDS:
             return f"its last heartbeat was {age:.0f} s ago"
         return "" if beat.get("healthy") else "it says that it is not healthy"

@@ -44,16 +44,16 @@ def environment() -> Environment:
 
 
 def conf_value(value: object) -> str:
-    """A value in supervisord.conf: its `%` expands, and ` ;` begins a comment.
+    """A value in supervisord.conf: ` ;` begins a comment, and `%` is expanded, in some values twice.
 
     Raises:
         DeployError: the text cannot be written there.
     """
     text = str(value)
-    if "\n" in text or re.search(r"\s;", text):
-        msg = f"The path {text!r} holds a line break or ` ;`, which the supervisor cannot read."
+    if re.search(r"\n|%|\s;", text):
+        msg = f"The path {text!r} holds a line break, `%` or ` ;`, which the supervisor cannot read."
         raise DeployError(msg, advice="Choose another --state DIR.")
-    return text.replace("%", "%%")
+    return text
 
 
 def command_line(words: tuple[str, ...]) -> str:

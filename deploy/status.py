@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from deploy import demo
-from deploy.health import Custody, Probe
+from deploy.health import ROOMS, Custody, Probe
 from deploy.parts import WEB
 from deploy.supervision import Supervisor
 
 if TYPE_CHECKING:
     from deploy.health import PartHealth
     from deploy.state import Deployment, State
-
-ROOMS = ("journal", "audit", "alerts", "approvals")
 
 
 def web_state(state: State) -> dict[str, Any]:

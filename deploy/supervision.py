@@ -58,6 +58,7 @@ class Running:
     pid: int | None
     state: str
     detail: str
+    started: float
 
 
 def wait_for(condition: Callable[[], bool], seconds: float, poll: float = POLL) -> bool:
@@ -158,7 +159,11 @@ class Supervisor:
             return {}
         return {
             row["name"]: Running(
-                row["name"], row["pid"] or None, row["statename"], row["spawnerr"] or row["description"]
+                row["name"],
+                row["pid"] or None,
+                row["statename"],
+                row["spawnerr"] or row["description"],
+                float(row["start"]),
             )
             for row in rows
         }

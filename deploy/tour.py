@@ -250,9 +250,10 @@ def play_and_print(state: State, deployment: Deployment, *, as_json: bool) -> bo
         click.echo(json.dumps({"tour": [asdict(line) | {"as_meant": line.as_meant} for line in lines]}, indent=2))
         return all(line.as_meant for line in lines)
     console = Console(highlight=False)
-    table = Table(
-        "", "What happened", "What was seen", "Rule", "Record", title="A day at ACME", title_justify="left", expand=True
-    )
+    table = Table(title="A day at ACME", title_justify="left", expand=True)
+    for heading in ("", "What happened", "What was seen", "Rule"):
+        table.add_column(heading)
+    table.add_column("Record", overflow="fold")
     lines = []
     with console.status("Playing a day at ACME") as shown:
         for line in play(state, deployment):

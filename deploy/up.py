@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from deploy import plan, render
 from deploy.errors import DeployError, PartFailedError
-from deploy.health import Custody, Probe
+from deploy.health import ROOMS, Custody, Probe
 from deploy.parts import WEB, parts_of
-from deploy.supervision import POLL, Supervisor
+from deploy.supervision import POLL, Supervisor, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deploy.state import Deployment, State
 
 PART_SECONDS = 90.0
+ROOMS_SECONDS = 60.0
 CRASHES = 3
 _CRASHED = {"BACKOFF", "EXITED", "FATAL"}
 
@@ -105,6 +106,8 @@ class Start:
             self._start_and_wait(deployment, group)
         self._apply(deployment)
         self._start_and_wait(deployment, bots)
+        with self.progress.step("Waiting for the compliance rooms"):
+            self._wait_for_rooms(deployment)
         if (self.state.web / "index.html").exists():
             self.supervisor.start_part(WEB)
 
@@ -137,6 +140,22 @@ class Start:
                     name, self._last_words(name) or health.reason, str(self.state.logs / f"{name}.log")
                 )
             time.sleep(POLL * 2)
+
+    def _wait_for_rooms(self, deployment: Deployment) -> None:
+        """Wait until the scribe has made the compliance rooms, or has found those of last time.
+
+        Raises:
+            PartFailedError: it has not.
+        """
+
+        def made() -> bool:
+            answer = Custody(self.state, deployment).get("rooms")
+            return answer.ok and isinstance(answer.body, dict) and all(answer.body.get(name) for name in ROOMS)
+
+        if not wait_for(made, ROOMS_SECONDS, POLL * 2):
+            reason = self._last_words("scribe") or "it has not made the compliance rooms"
+            part = "scribe"
+            raise PartFailedError(part, reason, str(self.state.logs / "scribe.log"))
 
     def _last_words(self, name: str) -> str:
         """The last line of a part's log, where a program that gives up says why."""

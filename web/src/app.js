@@ -12,6 +12,13 @@ import MatrixChat from "matrix-react-sdk/lib/components/structures/MatrixChat";
 import Platform from "./platform";
 import { currentScreen, follow, onNewScreen } from "./routing";
 
+/** The company's well-known answer comes from beside this page: its own web host may not exist, as in the demo. */
+function answerWellKnown() {
+    const { server_name: name } = SdkConfig.get("default_server_config")["m.homeserver"];
+    const own = `https://${name}/.well-known/matrix/client`;
+    AutoDiscovery.setFetchFn((url, options) => window.fetch(String(url) === own ? "/.well-known/matrix/client" : url, options));
+}
+
 async function findServer() {
     const discovered = await AutoDiscovery.fromDiscoveryConfig(SdkConfig.get("default_server_config"));
     const server = await AutoDiscoveryUtils.buildValidatedConfigFromDiscovery(undefined, discovered, true);
@@ -26,6 +33,7 @@ async function loadLanguage() {
 /** Show the interface; the configuration is in SdkConfig already. */
 export async function start() {
     PlatformPeg.set(new Platform());
+    answerWellKnown();
     await loadLanguage();
     await findServer();
     await setTheme();
@@ -39,7 +47,7 @@ export async function start() {
         startingFragmentQueryParams: first.params,
         enableGuest: false,
         onTokenLoginCompleted: () => {},
-        initialScreenAfterLogin: ["", "welcome", "login"].includes(first.screen) ? undefined : first,
+        initialScreenAfterLogin: ["", "welcome"].includes(first.screen) ? undefined : first,
         defaultDeviceDisplayName: PlatformPeg.get().getDefaultDeviceDisplayName(),
     });
     ReactDOM.render(chat, document.getElementById("matrixchat"));
