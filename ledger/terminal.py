@@ -1,4 +1,4 @@
-"""Records and reports for people: plain tables that no record can turn against the terminal."""
+"""Records and reports for people: plain lines that no record can turn against the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -30,17 +29,18 @@ def printable(text: str) -> str:
 
 
 def show_entries(entries: Sequence[Entry]) -> None:
-    """Prints records as a table, one line of summary each."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("time (UTC)", "kind", "who", "room", "what"):
-        table.add_column(name, overflow="fold")
-    table.add_column("id", overflow="fold", style="dim")
+    """Prints records, each as a line of when, what kind, who, where and its id, and an indented line of summary."""
+    console = Console(soft_wrap=True, highlight=False)
     for entry in entries:
         record = entry.record
         who = " → ".join(name for name in (record.actor, record.subject) if name)
-        cells = (_time(record.time), record.kind, who, record.room or "", _summary(record.body), record.id)
-        table.add_row(*(Text(printable(cell)) for cell in cells))
-    Console(soft_wrap=False).print(table)
+        head = Text(f"{_time(record.time)} UTC  ", style="dim")
+        head.append(printable(record.kind), style="not dim bold")
+        for part in (who, record.room or "", record.id):
+            head.append(f"  {printable(part)}" if part else "", style="not dim" if part == who else "dim")
+        console.print(head)
+        if summary := _summary(record.body):
+            console.print(Text(f"    {printable(summary)}"))
 
 
 def show_report(report: Report, heads: Sequence[Head]) -> None:
@@ -72,6 +72,11 @@ def _summary(body: Any) -> str:
         said = content.get("body") if isinstance(content, dict) else None
         words = [str(pdu.get("type", "")), said if isinstance(said, str) else ""]
     else:
-        words = [f"{name}={body[name]}" for name in _SUMMARY if isinstance(body.get(name), str | bool)]
+        words = [_word(name, body[name]) for name in _SUMMARY if isinstance(body.get(name), str | bool)]
     text = " ".join(word for word in words if word)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+
+
+def _word(name: str, value: str | bool) -> str:  # noqa: FBT001 - a value of a record, not a switch
+    """Returns a sentence as it is and anything else with its name."""
+    return str(value) if name in {"reason", "text"} else f"{name}={value}"
