@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from synapse.storage.database import LoggingTransaction
     from synapse.types import StateMap
 
-    from synapse_modules._guard import Guard
     from synapse_modules._runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -52,10 +51,9 @@ REMEMBERED: Final = 10_000
 class Attendance:
     """Brings the scribe into rooms; one per process, sweeping on the process for background tasks."""
 
-    def __init__(self, runtime: Runtime, guard: Guard) -> None:
+    def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._api = runtime.api
-        self._guard = guard
         self._scribe = runtime.config.bots.get("scribe")
         self._resting: OrderedDict[str, float] = OrderedDict()
         self._missing: dict[str, float] = {}

@@ -17,6 +17,8 @@ from charter.facts import ActFacts, CreateRoomFacts
 from synapse_modules._decisions import Act
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from synapse.events import EventBase
     from synapse.module_api import Requester
 
@@ -58,19 +60,26 @@ _UNDER_WAY: ContextVar[Creation | None] = ContextVar("charter_creation", default
 class Creations:
     """Judges creations and recognises the events that follow."""
 
-    def __init__(
-        self, runtime: Runtime, decisions: Decisions, invariants: Invariants, rates: Rates, attendance: Attendance
+    def __init__(  # noqa: PLR0913, PLR0917 - one of each part that a creation needs
+        self,
+        runtime: Runtime,
+        decisions: Decisions,
+        invariants: Invariants,
+        rates: Rates,
+        attendance: Attendance,
+        trusted: Callable[[str], bool],
     ) -> None:
         self._runtime = runtime
         self._decisions = decisions
         self._invariants = invariants
         self._rates = rates
         self._attendance = attendance
+        self._trusted = trusted
 
     async def on_create_room(self, requester: Requester, config: dict[str, Any], is_admin: bool) -> None:  # noqa: ARG002, FBT001 - Synapse's signature
         """Judge a request to create a room, administrators' too, and have the scribe invited."""
         creator = requester.user.to_string()
-        if not self._runtime.is_bot(creator):
+        if not self._trusted(creator):
             await self._judge(creator, config)
         self._attendance.invite_into(creator, config)
         invitees = frozenset(_texts(config.get("invite")))

@@ -12,6 +12,7 @@ from synapse_modules._gate_create import current
 from synapse_modules._gate_rooms import MEMBER, RoomShape, server_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Literal
 
     from synapse.events import EventBase
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
     from synapse_modules._decisions import Decisions
     from synapse_modules._facts import StateBefore
-    from synapse_modules._gate_create import Creations
     from synapse_modules._gate_invariants import Invariants
     from synapse_modules._gate_rooms import RoomShapes
     from synapse_modules._guard import Guard
@@ -35,7 +35,12 @@ class PeopleGate:
     """Who may bring whom into which room."""
 
     def __init__(
-        self, runtime: Runtime, decisions: Decisions, rooms: RoomShapes, invariants: Invariants, creations: Creations
+        self,
+        runtime: Runtime,
+        decisions: Decisions,
+        rooms: RoomShapes,
+        invariants: Invariants,
+        trusted: Callable[[str], bool],
     ) -> None:
         self._runtime = runtime
         self._store = runtime.api._store  # noqa: SLF001 - invitations and memberships by key have no public reader
@@ -43,7 +48,7 @@ class PeopleGate:
         self._decisions = decisions
         self._rooms = rooms
         self._invariants = invariants
-        self._creations = creations
+        self._trusted = trusted
 
     def register(self, api: ModuleApi, guard: Guard) -> None:
         """Register the hooks."""
@@ -155,9 +160,6 @@ class PeopleGate:
             and earlier.content.get("membership") == "invite"
             and (self._runtime.is_bot(earlier.sender) or await self._store.is_server_notice_room(event.room_id))
         )
-
-    def _trusted(self, user: str) -> bool:
-        return self._runtime.is_bot(user)
 
     async def _by_charter(self, user: str, room_id: str) -> bool:
         invitation = await self._store.get_invite_for_local_user_in_room(user, room_id)

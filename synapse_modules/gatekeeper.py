@@ -57,10 +57,10 @@ class Gatekeeper:
         self._media = MediaTypes(api)
         self._decisions = Decisions(runtime)
         self._invariants = Invariants(runtime, ComplianceRooms(api))
-        attendance = Attendance(runtime, guard)
+        attendance = Attendance(runtime)
         self._rates = Rates()
-        self._creations = Creations(runtime, self._decisions, self._invariants, self._rates, attendance)
-        self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._creations)
+        self._creations = Creations(runtime, self._decisions, self._invariants, self._rates, attendance, self._trusted)
+        self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._trusted)
         uploads = UploadGate(runtime, self._decisions, self._media)
         interpose_check_event_allowed(
             api,
@@ -105,7 +105,7 @@ class Gatekeeper:
 
     async def _judge(self, event: EventBase, state: StateBefore) -> Answer:
         sender = event.sender
-        if self._runtime.is_bot(sender) or sender == self._notices:
+        if self._trusted(sender):
             return ALLOWED
         if server_of(sender) != self._server_name:
             await self._people.at_the_door(event, state)
@@ -127,6 +127,10 @@ class Gatekeeper:
         if refusal.answer == "replace":
             return True, _answers.replaced(event, refusal)
         raise _answers.forbidden(refusal)
+
+    def _trusted(self, user: str) -> bool:
+        """Whether it is one of Charter's bots or the account of the server notices."""
+        return self._runtime.is_bot(user) or user == self._notices
 
     def _too_often(self, compiled: Compiled, event: EventBase) -> Verdict | None:
         now = self._runtime.now()

@@ -56,7 +56,8 @@ limits:
 @pytest.fixture(scope="module")
 def gate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
     """Return a running gate without a policy."""
-    gate = Gate(tmp_path_factory.mktemp("gate"))
+    notices = {"system_mxid_localpart": "notices", "room_name": "Notices"}
+    gate = Gate(tmp_path_factory.mktemp("gate"), extra={"server_notices": notices})
     try:
         gate.start()
         yield gate
@@ -83,6 +84,17 @@ def test_no_policy_is_closed_and_says_so(alice: Client) -> None:
     assert answer.body["error"].startswith("There is no policy yet")
     assert alice.upload(b"words", "text/plain").status == 403
     assert alice.get("/sync").status == 200
+
+
+def test_server_notices_work_without_a_policy(gate: Gate, bob: Client) -> None:
+    """The server's own notices reach people whatever the policy says."""
+    admin = gate.homeserver.user("root", admin=True)
+    notice = {"user_id": bob.user_id, "content": {"msgtype": "m.text", "body": "Maintenance at six."}}
+    answer = admin.request("POST", "/_synapse/admin/v1/send_server_notice", notice)
+    assert answer.status == 200, answer
+    (room,) = bob.get("/sync").body["rooms"]["invite"]
+    assert bob.join(room).status == 200
+    assert texts(bob, room) == ["Maintenance at six."]
 
 
 def test_a_policy_opens_and_another_closes(gate: Gate, alice: Client, bob: Client) -> None:

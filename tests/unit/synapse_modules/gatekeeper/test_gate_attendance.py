@@ -16,8 +16,7 @@ FUNCTIONAL = "io.element.functional_members"
 
 def _attendance() -> Attendance:
     runtime: Any = SimpleNamespace(api=None, config=SimpleNamespace(bots={"scribe": SCRIBE}))
-    guard: Any = None
-    return Attendance(runtime, guard)
+    return Attendance(runtime)
 
 
 @pytest.mark.parametrize(

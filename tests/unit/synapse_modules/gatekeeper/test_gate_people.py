@@ -67,8 +67,7 @@ class _House:
         runtime.api = SimpleNamespace(_store=self.store, server_name="acme.example")
         rooms: Any = self.rooms
         invariants: Any = SimpleNamespace(may_enter=lambda *_: None)
-        creations: Any = None
-        self.gate = PeopleGate(runtime, Decisions(runtime), rooms, invariants, creations)
+        self.gate = PeopleGate(runtime, Decisions(runtime), rooms, invariants, self.runtime.is_bot)
 
 
 @pytest.fixture
