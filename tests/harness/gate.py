@@ -29,7 +29,7 @@ PARTS = ("custody.Custody", "gatekeeper.Gatekeeper", "federation_gate.Federation
 
 @dataclass
 class Gate:
-    """A monolith below `folder` and the admin's key."""
+    """A monolith below `folder` and the admin's key; `helpdesk` is an application service that is not Charter's."""
 
     folder: Path
     extra: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +49,7 @@ class Gate:
         self.homeserver = Homeserver(
             self.folder / "synapse",
             modules=[{"module": f"synapse_modules.{part}", "config": config} for part in PARTS],
-            bots=("charter-scribe", "charter-steward"),
+            bots=("charter-scribe", "charter-steward", "helpdesk"),
             extra=self.extra,
             workers=self.workers,
             database=self.database,

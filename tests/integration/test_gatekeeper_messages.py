@@ -26,6 +26,8 @@ grants:
   - {id: rooms, to: [everyone], allow: [room.create, room.direct, room.invite, room.join, profile.*]}
   - {id: talk, to: [talkers], allow: [chat.text, chat.reaction, chat.delete]}
   - {id: no-edits, to: [talkers], deny: [chat.edit], reason: What was said stays said.}
+services:
+  - {id: helpdesk, users: "@helpdesk:acme.example", allow: [chat.text, room.join]}
 """
 
 
@@ -152,6 +154,17 @@ def test_the_scribe_is_there_and_stays(alice: Client, room: str) -> None:
     members = alice.get(f"/rooms/{room}/state/io.element.functional_members").body
     assert members == {"service_members": [SCRIBE]}
     assert SCRIBE in alice.get(f"/rooms/{room}/joined_members").body["joined"]
+
+
+def test_other_services_are_judged_by_their_rule(gate: Gate, alice: Client) -> None:
+    """Another application service does what `services` allows and nothing that is only everybody's."""
+    helpdesk = gate.homeserver.bot("helpdesk")
+    room = joined(alice, [helpdesk])
+    assert helpdesk.say(room, "ticket 7").status == 200
+    assert texts(alice, room) == ["ticket 7"]
+    for content, kind in (({"body": "x"}, "com.example.x"), ({"m.relates_to": {}}, "m.reaction")):
+        assert helpdesk.send(room, content, kind).status == 403
+    assert helpdesk.create_room().status == 403
 
 
 def test_metrics_count_decisions(gate: Gate, alice: Client, room: str) -> None:
