@@ -190,7 +190,8 @@ def _numbered(  # noqa: PLR0913 - each is a separate source of numbers
         known = {
             name: number for name, number in before.ports().items() if number != port and not ports.is_taken(number)
         }
-    names = ["metrics", "web", "replication", *(f"worker{number}" for number in range(1, workers + 1))]
+    spread = [f"worker{index}" for index in range(1, workers + 1)]
+    names = ["metrics", "web", "replication", *spread, *(f"{worker}_metrics" for worker in spread)]
     names += ["directory"] if embedded else []
     names += ["synapse"] if workers else []
     fresh = iter(ports.free_ports(len(names), besides=port))
@@ -204,7 +205,8 @@ def _numbered(  # noqa: PLR0913 - each is a separate source of numbers
         replication_port=number["replication"],
         directory_port=number.get("directory"),
         web_port=number["web"],
-        worker_ports=tuple(number[f"worker{index}"] for index in range(1, workers + 1)),
+        worker_ports=tuple(number[worker] for worker in spread),
+        worker_metrics_ports=tuple(number[f"{worker}_metrics"] for worker in spread),
         database="sqlite",
         policy=policy,
         ldif=None,

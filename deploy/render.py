@@ -169,8 +169,11 @@ def write_all(state: State, deployment: Deployment, *, public_key: str, database
         charter_block=charter_block(state, deployment, public_key),
     )
     render("log.yaml.j2", state.synapse / "log.yaml")
+    ports = deployment.ports()
     for number, port in enumerate(deployment.worker_ports, start=1):
-        render("worker.yaml.j2", state.synapse / f"worker{number}.yaml", name=f"worker{number}", port=port)
+        name = f"worker{number}"
+        metrics = ports.get(f"{name}_metrics")
+        render("worker.yaml.j2", state.synapse / f"{name}.yaml", name=name, port=port, metrics=metrics)
     if deployment.worker_ports:
         private_directory(state.run / "nginx")
         render("nginx.conf.j2", state.run / "nginx.conf")

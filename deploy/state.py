@@ -39,6 +39,7 @@ class Deployment(BaseModel):
     directory_port: int | None = Field(ge=1, le=65535, description="None: the directory is somebody else's.")
     web_port: int = Field(ge=1, le=65535)
     worker_ports: tuple[int, ...] = ()
+    worker_metrics_ports: tuple[int, ...] = ()
     database: str = Field(description="`sqlite` or `postgresql`; the URL with its password is in keys/.")
     policy: Path
     ldif: Path | None
@@ -63,7 +64,10 @@ class Deployment(BaseModel):
             ports["directory"] = self.directory_port
         if self.worker_ports:
             ports |= {"synapse": self.synapse_port, "replication": self.replication_port}
-        return ports | {f"worker{number}": port for number, port in enumerate(self.worker_ports, start=1)}
+        ports |= {f"worker{number}": port for number, port in enumerate(self.worker_ports, start=1)}
+        return ports | {
+            f"worker{number}_metrics": port for number, port in enumerate(self.worker_metrics_ports, start=1)
+        }
 
 
 @dataclass(frozen=True)
