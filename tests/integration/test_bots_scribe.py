@@ -187,10 +187,15 @@ def test_a_wrong_token_is_told_in_one_line(scribe: BotProcess) -> None:
 
 
 def test_sigterm_ends_it_cleanly(ada: Client, scribe: BotProcess) -> None:
-    """Asked to stop, the scribe ends with 0."""
+    """Asked to stop, also in the middle of work, the scribe ends with 0."""
     scribe.start()
-    room_with(ada, scribe)
+    room = room_with(ada, scribe)
     assert scribe.stop() == 0
+    for _ in range(4):
+        scribe.start()
+        event = str(ada.say(room, "busy").body["event_id"])
+        until(lambda event=event: event in event_ids(ledger_of(scribe), room), "journaled", within=40)  # type: ignore[misc]  # a lambda in a loop
+        assert scribe.stop() == 0
 
 
 def test_compliance_rooms_are_made_once_though_killed_meanwhile(ada: Client, scribe: BotProcess) -> None:
