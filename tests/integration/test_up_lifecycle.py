@@ -115,11 +115,9 @@ def test_the_life_of_a_demo(operator: Operator, port: int) -> None:
     assert before["synapse"] == after["synapse"]
     assert before["directory"] != after["directory"]
 
-    seen = set(operator.processes())
     down = operator.charter("down")
     assert down.returncode == 0, down.stderr
     assert operator.processes() == []
-    assert not any(psutil.pid_exists(pid) for pid in seen)
     assert not operator.status()["healthy"]
     assert "Nothing was running" in operator.charter("down").stdout
 
