@@ -121,7 +121,9 @@ def bot_settings(state: State, deployment: Deployment, name: str) -> dict[str, A
         "device_id": f"CHARTER_{name.upper()}",
         "token_file": str(state.keys / f"{name}.token"),
         "state": str(state.bots / f"{name}.db"),
-        "heartbeat": "5s",
+        "heartbeat": "2s",
+        # A bot calls itself healthy after its first sync, which an idle server holds for as long as this.
+        "sync_timeout": "4s",
     }
     if name == "scribe":
         settings |= {
