@@ -104,6 +104,7 @@ module.exports = {
             { test: /\.m?js$/, resolve: { fullySpecified: false } },
             // The compiled files carry their sources in a comment that is larger than they are.
             { test: /\.js$/, include: path.join(sdk, "lib"), use: path.join(__dirname, "loaders", "without-map.js") },
+            { test: /useRoomCall\.js$/, include: path.join(sdk, "lib"), use: path.join(__dirname, "loaders", "people-only.js") },
             {
                 test: /\.p?css$/,
                 use: [MiniCssExtractPlugin.loader, { loader: "css-loader", options: { importLoaders: 1, import: false } }, postcss],
