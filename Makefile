@@ -26,15 +26,15 @@ $(VENV)/.made:
 
 $(VENV)/.runtime: requirements/build.txt requirements/runtime.txt setup.cfg | $(VENV)/.made
 	@echo 'Installing Charter and its dependencies …'
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/build.txt
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/runtime.txt
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@
 
 $(VENV)/.dev: requirements/build.txt requirements/dev.txt setup.cfg | $(VENV)/.made
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/build.txt
-	@$(BIN)/python -m pip install --quiet --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/build.txt
+	@$(BIN)/python -m pip install -qq --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation --editable .
 	@touch $@ $(VENV)/.runtime
 
 up: $(VENV)/.runtime ## Start the demo company; prints where and as whom to log on

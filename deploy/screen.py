@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,7 +16,6 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from deploy.errors import DeployError
     from deploy.state import State
@@ -61,13 +64,22 @@ def welcome(state: State, policy: Path, found: dict[str, Any]) -> None:
     elif found["web"]["state"] == "building":
         console.print("  In a browser:     being built; `charter status` says when and where")
     else:
-        console.print("  In a browser:     `charter up --web` builds and serves a client (needs Node 20)")
+        console.print(f"  In a browser:     `{escape(program())} up --web` builds and serves a client (needs Node 20)")
     console.print(f"  Element desktop:  element-desktop --profile-dir {escape(str(state.root / 'element'))}")
     console.print(f"  Any other client: choose the homeserver {found['homeserver']}")
-    shown = "" if state.root.name == "var" else f" --state {escape(str(state.root))}"
+    shown = "" if state.root == Path("var").resolve() else f" --state {escape(str(state.root))}"
+    charter = escape(program())
     console.print("\n[bold]Next[/]")
-    console.print(f"  Edit {escape(str(policy))}, then: charter apply {escape(str(policy))}{shown}")
-    console.print(f"  charter status{shown} · charter logs{shown} -f · charter down{shown}")
+    console.print(f"  Edit {escape(str(policy))}, then: {charter} apply {escape(str(policy))}{shown}")
+    console.print(f"  {charter} status{shown} · {charter} logs{shown} -f · {charter} down{shown}")
+
+
+def program() -> str:
+    """Return what a person types to run this program again: `charter`, or its path where that is not on PATH."""
+    own = Path(sys.argv[0])
+    if own.name != "charter" or shutil.which("charter") == str(own.resolve()):
+        return "charter"
+    return os.path.relpath(own) if own.is_relative_to(Path.cwd()) else str(own)
 
 
 def status(state: State, found: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from deploy import demo
 from deploy.errors import DeployError
@@ -249,22 +248,22 @@ def play_and_print(state: State, deployment: Deployment, *, as_json: bool) -> bo
         lines = list(play(state, deployment))
         click.echo(json.dumps({"tour": [asdict(line) | {"as_meant": line.as_meant} for line in lines]}, indent=2))
         return all(line.as_meant for line in lines)
-    console = Console(highlight=False)
-    table = Table(title="A day at ACME", title_justify="left", expand=True)
-    for heading in ("", "What happened", "What was seen", "Rule"):
-        table.add_column(heading)
-    table.add_column("Record", overflow="fold")
+    console = Console(highlight=False, soft_wrap=True)
+    console.print("[bold]A day at ACME[/]\n")
     lines = []
-    with console.status("Playing a day at ACME") as shown:
-        for line in play(state, deployment):
-            lines.append(line)
-            shown.update(f"Playing a day at ACME: {escape(line.step)}")
-    for line in lines:
-        colour = "green" if line.outcome == "allowed" else "yellow"
-        sign = f"[{colour}]{line.outcome}[/]" if line.as_meant else f"[bold red]{line.outcome}?[/]"
-        record = (line.record or "none") + ("" if line.in_ledger else " (not in the ledger)")
-        table.add_row(sign, escape(line.step), escape(line.saw), escape(", ".join(line.rules)), escape(record))
-    console.print(table)
+    for line in play(state, deployment):
+        lines.append(line)
+        _show(console, line)
     meant = sum(line.as_meant for line in lines)
     console.print(f"{meant} of {len(lines)} steps went as the demo's policy means them to, each found in the ledger.\n")
     return meant == len(lines)
+
+
+def _show(console: Console, line: Line) -> None:
+    """Print one step: what happened, what the employee saw, and where it is recorded."""
+    colour = "green" if line.outcome == "allowed" else "yellow"
+    sign = f"[{colour}]{line.outcome}[/]" if line.as_meant else f"[bold red]{line.outcome}?[/]"
+    console.print(f"{sign}  [bold]{escape(line.step)}[/]")
+    console.print(f"         {escape(line.saw)}")
+    record = (line.record or "none") + ("" if line.in_ledger else " (not in the ledger)")
+    console.print(f"         [dim]record {escape(record)}[/]\n")
