@@ -43,8 +43,9 @@ def run(*arguments: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own command
         [str(CHARTER), *arguments], cwd=ROOT, env=os.environ | colours, capture_output=True, text=True, check=False
     )
-    shown = [line for text in (done.stderr, done.stdout) for line in map(_last_state, text.splitlines())]
-    return "\n".join(line for line in shown if not _SPINNER.search(line)).strip("\n")
+    steps, shown = ([_last_state(line) for line in text.splitlines()] for text in (done.stderr, done.stdout))
+    lines = [*filter(str.strip, steps), *shown]
+    return "\n".join(line for line in lines if not _SPINNER.search(line)).strip("\n")
 
 
 def _last_state(line: str) -> str:
@@ -76,7 +77,11 @@ def main() -> None:
     state = work / "var"
     try:
         day = run("up", "--demo", "--tour", "--state", str(state), "--port", str(free_port()))
-        draw("output", "charter up", [("charter up --demo --tour", day[: day.index("acme.example is up")])])
+        draw(
+            "output",
+            "charter up",
+            [("charter up --demo --tour", day[: day.index("acme.example is up")].rpartition("ledger.")[0] + "ledger.")],
+        )
     finally:
         run("down", "--state", str(state))
     broken = work / "acme"
