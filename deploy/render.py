@@ -99,6 +99,8 @@ def login_block(state: State, deployment: Deployment) -> dict[str, Any]:
         "bind_password_file": str(state.keys / "directory.secret"),
         "base": SUFFIX,
         "sync_interval": "5s",
+        # One server on this machine: there is no other to turn to while it is left alone.
+        "retry_after": "3s",
     }
 
 
