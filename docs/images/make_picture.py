@@ -58,7 +58,7 @@ def draw(name: str, title: str, shown: list[tuple[str, str]]) -> None:
     console = Console(record=True, width=WIDTH, file=io.StringIO())
     for command, output in shown:
         console.print(Text.assemble(("$ ", "bold green"), (command, "bold")))
-        console.print(Text.from_ansi(output.strip("\n")), soft_wrap=True)
+        console.print(Text.from_ansi(output.strip("\n")))
     svg = _FONTS.sub("", console.export_svg(title=title, unique_id=name))
     svg = "\n".join(line.rstrip() for line in svg.splitlines()) + "\n"
     (HERE / f"{name}.svg").write_text(svg, encoding="utf-8")
