@@ -24,6 +24,15 @@ HIDDEN_FEATURES = (
 """`UIFeature` keys that are off: each would contact an outside server or promise what the policy refuses to all."""
 
 
+TRANSLATIONS = {
+    "upload_failed_generic": {
+        "en": "The file '%(fileName)s' was not accepted. If a rule stands against it, charter-steward tells you which, in your chats.",
+        "de": "Die Datei '%(fileName)s' wurde nicht angenommen. Steht eine Regel dagegen, nennt charter-steward sie in deinen Chats.",
+    },
+}
+"""Element's words where it drops the server's: for a refused upload it says only that it failed."""
+
+
 def well_known() -> dict[str, Any]:
     """The extra keys of `/.well-known/matrix/client`: no encryption, no call fallback outside.
 
@@ -50,6 +59,7 @@ def element_config(deployment: Deployment) -> dict[str, Any]:
             "m.homeserver": {"base_url": deployment.homeserver_url, "server_name": deployment.server_name}
         },
         "brand": "Element",
+        "custom_translations_url": f"{deployment.client_url}/translations.json",
         "disable_custom_urls": True,
         "disable_guests": True,
         "disable_3pid_login": True,

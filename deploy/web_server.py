@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from deploy.element import client_well_known, element_config
+from deploy.element import TRANSLATIONS, client_well_known, element_config
 from deploy.errors import DeployError
 from deploy.ports import LOOPBACK
 from deploy.state import State
@@ -42,7 +42,7 @@ def security_headers(homeserver: str) -> dict[str, str]:
 
 
 def application(deployment: Deployment, files: Path) -> web.Application:
-    """The site: static files, `/config.json` and `/.well-known/matrix/client`."""
+    """The site: static files, `/config.json`, `/translations.json` and `/.well-known/matrix/client`."""
     headers = security_headers(deployment.homeserver_url)
 
     @web.middleware
@@ -62,10 +62,14 @@ def application(deployment: Deployment, files: Path) -> web.Application:
     async def well_known(_request: web.Request) -> web.StreamResponse:
         return web.json_response(client_well_known(deployment), headers={"Access-Control-Allow-Origin": "*"})
 
+    async def translations(_request: web.Request) -> web.StreamResponse:
+        return web.json_response(TRANSLATIONS, headers={"Access-Control-Allow-Origin": "*"})
+
     app = web.Application(middlewares=[harden])
     app.router.add_get("/", page)
     app.router.add_get("/config.json", config)
     app.router.add_get(f"/config.{LOOPBACK}.json", config)
+    app.router.add_get("/translations.json", translations)
     app.router.add_get("/.well-known/matrix/client", well_known)
     app.router.add_static("/", files)
     return app

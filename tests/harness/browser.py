@@ -123,7 +123,7 @@ class Element:
     def picture(self, path: Path) -> None:
         """Save what is seen."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.page.mouse.move(0, 0)  # nothing is marked by a pointer
+        self.page.mouse.move(1000, 250)  # over nothing that shows it
         self.page.screenshot(path=path)
 
     def evidence(self) -> str:
