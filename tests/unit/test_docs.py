@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import shlex
 from pathlib import Path
@@ -9,12 +10,12 @@ from typing import TYPE_CHECKING
 
 import click
 import pytest
+from prometheus_client import REGISTRY
 
 from bots.steward.answers import COMMANDS
 from charter.catalogue import FEATURES
 from charter.cli import cli
 from charter.policy import reference as policy_reference
-from synapse_modules import _metrics
 from tests import generated_docs
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _parse(line: str) -> None:
     for parameter in command.params:
         value = values.get(parameter.name)
         if isinstance(parameter.type, click.Choice | click.IntRange) and isinstance(value, str) and not value.isupper():
-            parameter.type.convert(value, parameter, context)
+            parameter.type_cast_value(context, value)
 
 
 def test_generated_files_are_what_the_code_says() -> None:
@@ -142,11 +143,15 @@ def test_every_steward_command_is_in_its_reference() -> None:
         assert f"!{command.name}" in manual
 
 
-def test_every_metric_of_the_gate_is_in_the_manual() -> None:
+def test_every_metric_is_in_the_manual() -> None:
     """Operators find each metric by its name."""
+    importlib.import_module("synapse_modules.custody")
+    importlib.import_module("synapse_modules.directory_login")
+    importlib.import_module("synapse_modules.gatekeeper")
     manual = (ROOT / "docs" / "manual" / "operator.md").read_text(encoding="utf-8")
-    for metric in (_metrics.DECISIONS, _metrics.HOOK_FAILURES, _metrics.FALLBACKS, _metrics.JUDGE_SECONDS):
-        assert metric._name in manual
+    names = {metric.name for metric in REGISTRY.collect() if metric.name.startswith("charter_")}
+    assert len(names) > 10
+    assert sorted(name for name in names if f"`{name}" not in manual) == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=_name)
