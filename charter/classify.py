@@ -1,7 +1,8 @@
 """Which features an event or a new room needs: a table, with a function for each exception.
 
 Total over hostile input: content is any JSON (Synapse's frozen mappings too) and never raises. What
-nothing recognises needs ``unknown``. Ends are free: hanging up, declining a call and leaving a room.
+nothing recognises needs ``unknown``. Ends are free: hanging up, declining a call and leaving a room
+without a word.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from charter.sdp import offered_media
 from charter.wire import (
     AUDIO_CONTAINERS,
     CALL_MEMBERSHIPS,
+    CREATION_KEYS,
     ENDING_KEYS,
     ENDINGS,
     MARK,
@@ -24,6 +26,8 @@ from charter.wire import (
     NAME_LENGTH,
     NO_WORDS,
     OPENING,
+    REACTION_KEYS,
+    REDACTION_KEYS,
     RELATIONS,
     SESSION_DESCRIPTIONS,
     STATE,
@@ -94,6 +98,8 @@ def classify_create(facts: CreateRoomFacts) -> tuple[str, ...]:
     invited = max(len(facts.invitees), _length(config.get("invite"))) + _length(config.get("invite_3pid"))
     if invited > (1 if direct else 0):
         needed.add("room.invite")
+    if not (_texts(config.get("invite")) and isinstance(config.get("invite_3pid"), list | tuple | None)):
+        needed.add(UNKNOWN)
     if config.get("visibility") == "public":
         needed |= {"room.public", "room.publish"}
     preset = config.get("preset")
@@ -132,6 +138,11 @@ def _sorted(needed: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(needed))
 
 
+def _texts(value: object) -> bool:
+    """Whether a value is a list of texts, or missing; Synapse iterates over whatever it gets."""
+    return value is None or (isinstance(value, list | tuple) and all(type(each) is str for each in value))
+
+
 def _length(value: object) -> int:
     return len(value) if isinstance(value, list | tuple) else 0
 
@@ -144,11 +155,10 @@ def _kind_of_room(config: Mapping[str, Any]) -> set[str]:
     if not _mapping(creation):
         return {"room.create", UNKNOWN}
     kind = creation.get("type")
+    odd = set() if CREATION_KEYS.issuperset(creation) and kind in (None, "m.space") else {UNKNOWN}
     if kind == "m.space":
-        return {"room.space"}
-    if kind is not None:
-        return {"room.create", UNKNOWN}
-    return {"room.direct"} if config.get("is_direct") is True else {"room.create"}
+        return {"room.space"} | odd
+    return ({"room.direct"} if config.get("is_direct") is True and kind is None else {"room.create"}) | odd
 
 
 def _initial_state(events: object) -> set[str]:
@@ -187,9 +197,10 @@ def _plain_state(kind: str, content: Mapping[str, Any]) -> set[str]:
     if opening is not None:
         key, public, others = opening
         value = content.get(key)
+        odd = {UNKNOWN} if MARK in content else set()
         if value == public:
-            return {"room.public"}
-        return {"room.settings"} if type(value) is str and value in others else {"room.settings", UNKNOWN}
+            return {"room.public"} | odd
+        return {"room.settings"} | (odd if type(value) is str and value in others else {UNKNOWN})
     if kind == "m.room.create":
         return _kind_of_room({"creation_content": content})
     return {UNKNOWN}
@@ -204,10 +215,10 @@ def _member(content: Mapping[str, Any], facts: EventFacts, sender: str | None) -
     own = sender is None or sender == facts.state_key
     membership = content.get("membership")
     needed: set[str] = set() if MEMBER_KEYS.issuperset(content) else {UNKNOWN}
-    if membership == "leave" and own:
-        return needed
     if content.get("reason"):
         needed.add(TEXT)
+    if membership == "leave" and own:
+        return needed
     if not own:
         act = {"invite": "room.invite", "leave": "room.moderate", "ban": "room.moderate"}
         needed.add(act.get(membership, UNKNOWN) if type(membership) is str else UNKNOWN)
@@ -245,7 +256,7 @@ def _message(kind: str, content: Mapping[str, Any], sniffed: tuple[str, ...]) ->
     if "m.new_content" in content:
         needed.add("chat.edit")
         new = content["m.new_content"]
-        if not _mapping(new) or "m.new_content" in new:
+        if not _mapping(new) or "m.new_content" in new or MARK in new:
             needed.add(UNKNOWN)
         else:
             needed |= _content(kind, new, sniffed, edit=False) | _relation(new)
@@ -286,6 +297,7 @@ def _content(kind: str, content: Mapping[str, Any], sniffed: tuple[str, ...], *,
         needed = _reaction(content)
     elif kind == "m.room.redaction":
         needed = {"chat.delete", TEXT} if content.get("reason") else {"chat.delete"}
+        needed |= set() if REDACTION_KEYS.issuperset(content) else {UNKNOWN}
     elif kind == "m.sticker":
         needed |= _types(content, sniffed, voice=False) - {"file.image"}
     elif "call.voice" in needed:
@@ -355,7 +367,7 @@ def _captioned(content: Mapping[str, Any], *, edit: bool) -> bool:
 
 
 def _reaction(content: Mapping[str, Any]) -> set[str]:
-    needed = {"chat.reaction"}
+    needed = {"chat.reaction"} if REACTION_KEYS.issuperset(content) else {"chat.reaction", TEXT}
     relates = content.get("m.relates_to")
     key = relates.get("key") if _mapping(relates) else None
     if type(key) is str:

@@ -20,7 +20,7 @@ from charter.verdict import Decision, Verdict, combine
 from charter.windows import Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from charter.directory import DirectorySnapshot
     from charter.policy.model import Limit, Rule, SessionRule
@@ -48,10 +48,16 @@ class Compiled:
         crossings: network id -> the gateway's rules.
     """
 
-    def __init__(self, policy_set: PolicySet, snapshot: DirectorySnapshot, bots: frozenset[str]) -> None:
+    def __init__(
+        self,
+        policy_set: PolicySet,
+        snapshot: DirectorySnapshot,
+        bots: frozenset[str],
+        is_service: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         policy = policy_set.policy
         self.policy_set, self.policy, self.digest = policy_set, policy, policy_set.digest
-        self.snapshot, self.bots = snapshot, bots
+        self.snapshot, self.bots, self._is_service = snapshot, bots, is_service
         self.timezone = policy.organisation.timezone
         self.membership = Membership(policy, snapshot)
         self._services = tuple((re.compile(rule.users), SERVICE + rule.id) for rule in policy.services)
@@ -152,7 +158,7 @@ class Compiled:
             return self.membership.of(subject, stranger=True)
         if subject not in self.membership.table:
             service = sum(self.bits[name] for pattern, name in self._services if pattern.fullmatch(subject))
-            if service:
+            if service or self._is_service(subject):
                 return self.membership.of(subject, stranger=True) | service
         return self.membership.of(subject, stranger=False)
 

@@ -13,7 +13,7 @@ from charter.people import localpart_server
 from charter.verdict import FREE, Decision, Verdict, combine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from charter.directory import DirectorySnapshot
     from charter.facts import Facts
@@ -30,7 +30,11 @@ _INSTEAD: Final = {"room.invite": "external.invite", "room.join": "external.join
 
 
 def compile_policy(
-    policy_set: PolicySet, snapshot: DirectorySnapshot, *, bots: frozenset[str] = frozenset()
+    policy_set: PolicySet,
+    snapshot: DirectorySnapshot,
+    *,
+    bots: frozenset[str] = frozenset(),
+    is_service: Callable[[str], bool] = lambda _: False,
 ) -> Compiled:
     """Make a checked policy ready to judge the people of one directory snapshot.
 
@@ -40,8 +44,9 @@ def compile_policy(
         policy_set: the policy.
         snapshot: the directory.
         bots: MXIDs of Charter's own bots; rules match them only by name.
+        is_service: tells the users of other application services, who are nobody's ``everyone`` either.
     """
-    return Compiled(policy_set, snapshot, bots)
+    return Compiled(policy_set, snapshot, bots, is_service)
 
 
 def judge(compiled: Compiled, subject: str, facts: Facts, now: float) -> Verdict:

@@ -205,6 +205,19 @@ MEMBER_KEYS: Final[frozenset[str]] = frozenset(
 )
 """What a membership event may carry; anything else is ``unknown``."""
 
+CREATION_KEYS: Final[frozenset[str]] = frozenset(
+    {"type", "m.federate", "predecessor", "creator", "room_version", "additional_creators"}
+)
+"""What ``creation_content`` may carry; anything else is ``unknown``: Charter's bots recognise their own rooms by a key."""
+
+REACTION_KEYS: Final[frozenset[str]] = frozenset({"m.relates_to", "shortcode", "com.beeper.reaction.shortcode"})
+"""What a reaction may carry; with more it is a text."""
+
+REDACTION_KEYS: Final[frozenset[str]] = frozenset(
+    {"redacts", "reason", "with_rel_types", "org.matrix.msc3912.with_relations"}
+)
+"""What a redaction may carry; anything else is ``unknown``."""
+
 MARK: Final = "org.charter.refusal"
 """The marker of a replaced message; nobody else may write it."""
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from importlib import import_module, util
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from synapse_modules._config import CharterConfig, parse_config
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from synapse.module_api import ModuleApi
 
 __all__ = ["Charter"]
-
-logger = logging.getLogger(__name__)
 
 PARTS = (
     ("synapse_modules.custody", "Custody"),
@@ -26,15 +23,16 @@ PARTS = (
 
 
 class Charter:
-    """The whole of Charter: constructs each part with the same configuration block."""
+    """The whole of Charter: constructs each part with the same configuration block.
+
+    Raises:
+        ImportError: a part is missing; Synapse does not start without it.
+    """
 
     def __init__(self, config: CharterConfig, api: ModuleApi) -> None:
         self.parts: list[Any] = []
         for module, name in PARTS:
             if name == "DirectoryLogin" and config.login is None:
-                continue
-            if util.find_spec(module) is None:
-                logger.warning("Charter's part %s is not installed", module)
                 continue
             self.parts.append(getattr(import_module(module), name)(config, api))
 

@@ -96,6 +96,11 @@ def at_the_door() -> SynapseError:
     return SynapseError(HTTPStatus.FORBIDDEN, "This server does not allow that", Codes.FORBIDDEN)
 
 
+def not_the_bot() -> SynapseError:
+    """Return the error for a person's token that acts as one of Charter's bots."""
+    return SynapseError(HTTPStatus.FORBIDDEN, "Nobody acts as one of Charter's accounts.", Codes.FORBIDDEN)
+
+
 def flooded(retry_after_ms: int) -> SynapseError:
     """Return the error for somebody who keeps sending what is refused, faster than it can be recorded."""
     return LimitExceededError("charter refusals", retry_after_ms=retry_after_ms)

@@ -25,7 +25,7 @@ FUNCTIONAL: Final = "io.element.functional_members"
 SWEEP_MS: Final = 15_000
 BATCH: Final = 50
 SOON_MS: Final = (100, 500, 5_000)
-"""When a new room is looked at for the invitation that its creation sends last."""
+"""When a new room is looked at for the invitation that its creation sends after everything but the others."""
 
 LATER_MS: Final = 5_000
 """When a room that was made without an invitation (an upgrade) is looked at."""
@@ -64,13 +64,16 @@ class Attendance:
             self._api.looping_background_call(self._sweep, SWEEP_MS, desc="charter_attendance")
 
     def invite_into(self, creator: str, config: dict[str, Any]) -> None:
-        """Add the scribe to the invitations and to the functional members of a room about to be created."""
+        """Add the scribe to the invitations and to the functional members of a room about to be created.
+
+        It is invited first: a creation that fails half-way, at another invitation, has its scribe all the same.
+        """
         scribe = self._scribe
         if scribe is None or creator == scribe:
             return
         invited = config.get("invite")
         if invited is None or isinstance(invited, list):
-            config["invite"] = [*(invited or []), *([] if scribe in (invited or []) else [scribe])]
+            config["invite"] = [scribe, *(user for user in invited or [] if user != scribe)]
         state = config.get("initial_state")
         if state is None or isinstance(state, list):
             others = [

@@ -74,13 +74,22 @@ def open_bundle(text: str | bytes, keys: Mapping[str, str]) -> tuple[Bundle, Pol
 class Policies:
     """Keeps the active policy of this process in step with the table and the directory."""
 
-    def __init__(self, api: ModuleApi, outbox: Outbox, *, keys: Mapping[str, str], bots: frozenset[str]) -> None:
+    def __init__(
+        self,
+        api: ModuleApi,
+        outbox: Outbox,
+        *,
+        keys: Mapping[str, str],
+        bots: frozenset[str],
+        is_service: Callable[[str], bool] = lambda _: False,
+    ) -> None:
         self.active: Active | None = None
         self.snapshot: DirectorySnapshot | None = None
         self._api = api
         self._outbox = outbox
         self._keys = keys
         self._bots = bots
+        self._is_service = is_service
         self._rejected: Head | None = None
         self._listeners: list[Callable[[Active], None]] = []
         self._recompiling = False
@@ -183,7 +192,7 @@ class Policies:
     def _compile(
         self, bundle: Bundle, policy_set: PolicySet, snapshot: DirectorySnapshot | None, applied_at: float
     ) -> Active:
-        compiled = compile_policy(policy_set, snapshot or _NOBODY, bots=self._bots)
+        compiled = compile_policy(policy_set, snapshot or _NOBODY, bots=self._bots, is_service=self._is_service)
         return Active(bundle, policy_set, compiled, snapshot, applied_at)
 
     def _swap(self, active: Active) -> None:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from charter.judge import judge
+from charter.judge import FREE, closed_directory, judge
 from charter.verdict import Decision, Verdict
 from synapse_modules import _answers
 from synapse_modules._metrics import JUDGE_SECONDS, decided
@@ -71,12 +71,14 @@ class Decisions:
         self._seen: OrderedDict[tuple[str, ...], tuple[float, int]] = OrderedDict()
 
     def ask(self, compiled: Compiled | None, subject: str, facts: Facts) -> Verdict:
-        """Return the judge's verdict, timed; without a policy a denial."""
+        """Return the judge's verdict, timed; a denial without a policy, and of all but ends where a stale directory closes."""
         if compiled is None:
             return denial("unknown", _answers.NO_POLICY)
         begin = perf_counter()
         verdict = judge(compiled, subject, facts, self._runtime.now())
         JUDGE_SECONDS.observe(perf_counter() - begin)
+        if verdict.allowed and verdict is not FREE and compiled.policy.directory.then == "close":
+            return closed_directory(compiled, subject, verdict.feature, self._runtime.directory_age()) or verdict
         return verdict
 
     async def settle(self, compiled: Compiled | None, user: str, verdict: Verdict, act: Act) -> Refusal | None:

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 FUNCTIONAL: Final = "io.element.functional_members"
 ACL: Final = "m.room.server_acl"
+PROTECTED: Final = frozenset({FUNCTIONAL, ACL, "m.room.create"})
+"""State that nobody empties by a redaction."""
+
 REMOVALS: Final = frozenset({"leave", "ban"})
 POLL_MS: Final = 2_000
 STAYS: Final = "The journal's account stays in every room."
@@ -77,6 +80,18 @@ class Invariants:
             return denial("room.encrypt", NO_ENCRYPTION)
         return self._scribe_stays(event) if event.is_state() else None
 
+    def check_redaction(self, event: EventBase, target: EventBase | None) -> Verdict | None:
+        """Return the denial of a redaction that would empty what protects the journal, else None.
+
+        Args:
+            event: the redaction.
+            target: what it redacts; None where this server does not have it.
+        """
+        if target is None or target.room_id != event.room_id or not target.is_state():
+            return None
+        bots = target.type == MEMBER and self._runtime.is_bot(target.state_key)
+        return denial("chat.delete", STAYS) if bots or target.type in PROTECTED else None
+
     def check_creation(self, config: Mapping[str, Any], compiled: Compiled | None) -> Verdict | None:
         """Return the denial of a request to create a room whose first state would break an invariant, else None."""
         events = config.get("initial_state")
@@ -87,6 +102,11 @@ class Invariants:
             if kind == ACL and _shuts_out(event.get("content") or {}, self._runtime.api.server_name):
                 return denial("room.moderate", NOT_SHUT_OUT)
         return None
+
+    @staticmethod
+    def check_upgrade(encrypted: bool, compiled: Compiled | None) -> Verdict | None:  # noqa: FBT001 - the one fact
+        """Return the denial of upgrading a room whose state the new room may not have, else None."""
+        return denial("room.encrypt", NO_ENCRYPTION) if encrypted and _unencrypted(compiled) else None
 
     def may_enter(self, user: str, room_id: str, compiled: Compiled | None) -> Verdict | None:
         """Return the denial of somebody who may not read a compliance room, else None."""

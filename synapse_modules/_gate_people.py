@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     NotSpam = Literal["NOT_SPAM"]
 
+WORDLESS: Final = frozenset({"membership", "is_direct", "displayname", "avatar_url"})
+"""Keys of a membership event that says nothing of its own."""
+
 ENTERING: Final = frozenset({"join", "knock"})
 
 
@@ -153,6 +156,8 @@ class PeopleGate:
     async def invited_by_charter(self, event: EventBase, state: StateBefore) -> bool:
         """Whether the event accepts an invitation of one of Charter's bots or of the server notices."""
         if event.type != MEMBER or event.content.get("membership") != "join" or event.state_key != event.sender:
+            return False
+        if not WORDLESS.issuperset(event.content):
             return False
         earlier = await state.event(MEMBER, event.sender)
         return (

@@ -8,7 +8,7 @@ from synapse.logging.context import current_context
 from synapse.module_api import MediaUploadLimit
 
 from charter.classify import media_feature
-from charter.facts import ActFacts
+from charter.facts import ActFacts, RoomFacts
 from synapse_modules import _answers
 from synapse_modules._answers import NOT_SPAM
 from synapse_modules._decisions import Act, denial
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from synapse.module_api import ModuleApi
 
     from charter.judge import Compiled
+    from charter.policy.model import RoomKind
     from charter.verdict import Verdict
     from synapse_modules._decisions import Decisions
     from synapse_modules._gate_media import MediaTypes
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from synapse_modules._runtime import Runtime
 
 DAY_MS: Final = 24 * 60 * 60 * 1000
+KINDS: Final[tuple[RoomKind, ...]] = ("private", "direct", "public", "external")
 UPLOAD_SIZE: Final = "m.upload.size"
 ALSO: Final = {"file.audio": ("file.voice",), "file.image": ("file.video",)}
 """Uploads that another feature needs as well: a voice message is audio, a video has a picture as its thumbnail.
@@ -137,11 +139,17 @@ class UploadGate:
         size: int,
         content_type: str | None = None,
     ) -> Verdict:
-        """Return the first verdict that allows, else that of the first feature."""
-        verdicts = []
-        for feature in features:
-            verdict = self._decisions.ask(compiled, user, ActFacts(feature, content_type=content_type, size=size))
-            if verdict.allowed:
-                return verdict
-            verdicts.append(verdict)
-        return verdicts[0]
+        """Return the first verdict that allows, in whatever kind of room, else that of the first feature.
+
+        An upload has no room yet; the event that refers to it is judged in its own.
+        """
+        first = None
+        for kind in KINDS:
+            for feature in features:
+                facts = ActFacts(feature, RoomFacts("", kind), content_type=content_type, size=size)
+                verdict = self._decisions.ask(compiled, user, facts)
+                if verdict.allowed:
+                    return verdict
+                first = first or verdict
+        assert first is not None
+        return first

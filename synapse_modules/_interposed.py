@@ -1,7 +1,7 @@
 """Every place where Charter replaces an internal of Synapse, with the versions it was tested on.
 
 An interposition checks the internal's presence and signature when the process starts. Where it is not what is
-expected, the public hook is registered instead; that is logged and counted, and slower, never weaker.
+expected, its row says what happens instead: something logged, and never weaker.
 """
 
 from __future__ import annotations
@@ -62,7 +62,25 @@ FEDERATION_WHITELIST = Interposition(
     fallback="federation as configured in homeserver.yaml; the gate refuses to start when that is open to all",
     tested=("1.163.2",),
 )
-INTERPOSITIONS = (CHECK_EVENT_ALLOWED, FEDERATION_WHITELIST)
+PASSWORD_CHECKS = Interposition(
+    name="password_checks",
+    where="synapse.handlers.auth.PasswordAuthProvider.check_auth and .check_3pid_auth",
+    why="an unreachable directory would read as a wrong password, and a success may never be faked",
+    fallback="nothing is replaced; an outage reads as a wrong password, no check becomes weaker",
+    tested=("1.163.2",),
+)
+"""Done by ``_login_interposed.py``."""
+
+ADMIN_REQUESTS = Interposition(
+    name="admin_requests",
+    where="synapse.http.server.JsonResource._async_render",
+    why="no hook sees the admin API, its failed authentications and registrations by shared secret among it",
+    fallback="Synapse does not start: admin requests would go unrecorded",
+    tested=("1.163.2",),
+)
+"""Done by ``_recorders.py``."""
+
+INTERPOSITIONS = (CHECK_EVENT_ALLOWED, FEDERATION_WHITELIST, PASSWORD_CHECKS, ADMIN_REQUESTS)
 """All of them; docs/enforcement.md lists the same rows."""
 
 

@@ -14,6 +14,9 @@ import inspect
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from synapse_modules._interposed import PASSWORD_CHECKS
+from synapse_modules._metrics import FALLBACKS
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -55,6 +58,7 @@ class Attempts:
                 and list(inspect.signature(original).parameters) == _EXPECTED[name]
             )
             if not fits:
+                FALLBACKS.labels(PASSWORD_CHECKS.name).inc()
                 logger.warning("PasswordAuthProvider.%s changed: outages will read as wrong passwords", name)
                 return False
         for name, original in originals.items():

@@ -17,8 +17,10 @@ import secrets
 import time
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import orjson
+from synapse.api.errors import Codes, SynapseError
 from synapse.config._base import read_config_files
 from synapse.http.server import JsonResource
 
@@ -83,7 +85,7 @@ def watch_admin_requests(runtime: Runtime) -> None:
     """Record each request to Synapse's admin API before it is carried out.
 
     Reading requests are recorded in the background; every other is carried out only after its record is durable, so that no change goes
-    unrecorded. Bodies and query strings are not recorded.
+    unrecorded. Bodies and query strings are not recorded. No request changes one of Charter's bots, or logs on as it.
 
     Raises:
         RuntimeError: this Synapse is built differently.
@@ -100,10 +102,17 @@ def watch_admin_requests(runtime: Runtime) -> None:
         path = request.path.decode("ascii", "replace")
         if _ADMIN.match(path) and request.method != b"OPTIONS":
             await record_admin_request(runtime, request, path)
+            if request.method not in {b"GET", b"HEAD"} and names_bot(runtime, path):
+                raise SynapseError(403, "Charter's accounts are not changed through the admin API.", Codes.FORBIDDEN)
         return await original(self, request)
 
     setattr(render, _MARK, runtime)
     JsonResource._async_render = render  # type: ignore[method-assign]  # noqa: SLF001 - the interposition
+
+
+def names_bot(runtime: Runtime, path: str) -> bool:
+    """Whether a path of the admin API is about one of Charter's bots: to lock, shadow-ban or log on as it, for instance."""
+    return any(runtime.is_bot(part) for part in unquote(path).split("/"))
 
 
 async def record_admin_request(runtime: Runtime, request: SynapseRequest, path: str) -> None:

@@ -27,6 +27,14 @@ logger = logging.getLogger(__name__)
 _ATTRIBUTE = "_charter_runtime"
 
 
+def service_users(api: ModuleApi) -> Callable[[str], bool]:
+    """Return what tells an application service's own users, and its sender, from people."""
+    store = api._store  # noqa: SLF001 - the module API knows no application services
+    senders = frozenset(service.sender.to_string() for service in store.get_app_services())
+    exclusive = store.exclusive_user_regex
+    return lambda user: user in senders or (exclusive is not None and exclusive.match(user) is not None)
+
+
 class Runtime:
     """The shared state of one process. Reading it is free: no lock, no await, no database.
 
@@ -35,6 +43,8 @@ class Runtime:
         config: the configuration block.
         instance: name of this process (``master`` for the main one).
         outbox: where records go.
+        directory_age: gives the seconds since the directory was last read, or None before that; directory_login,
+            which knows of readings that changed nothing, puts its own in place.
         policies: owner of the active policy; parts use :meth:`compiled`.
     """
 
@@ -42,10 +52,13 @@ class Runtime:
         self.api = api
         self.config = config
         self.instance: str = api.worker_name or "master"
+        self.directory_age: Callable[[], float | None] = self._age_of_snapshot
         self.outbox = Outbox(api, alarm_above=config.outbox_alarm, steward="steward" in config.bots)
         self._roles = {user: role for role, user in config.bots.items()}
         at_startup(api, "charter_create_tables", create_tables)
-        self.policies = Policies(api, self.outbox, keys=config.policy_keys, bots=frozenset(self._roles))
+        self.policies = Policies(
+            api, self.outbox, keys=config.policy_keys, bots=frozenset(self._roles), is_service=service_users(api)
+        )
         self.policies.load_at_start()
         api.looping_background_call(
             self.policies.poll, config.poll_interval * 1000, desc="charter_poll_policy", run_on_all_instances=True
@@ -92,6 +105,10 @@ class Runtime:
     def on_policy(self, listener: Callable[[Active], None]) -> None:
         """Call `listener(active)` on the reactor thread after each swap of policy or snapshot; at once if there is one."""
         self.policies.on_swap(listener)
+
+    def _age_of_snapshot(self) -> float | None:
+        snapshot = self.snapshot
+        return None if snapshot is None else max(0.0, self.now() - snapshot.taken_at)
 
     def now(self) -> float:
         """Return POSIX seconds."""

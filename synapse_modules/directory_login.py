@@ -62,6 +62,7 @@ class DirectoryLogin:
             raise ConfigError(msg) from error
         self._pool = DirectoryPool(api, "charter-ldap", threads=config.login.threads, queue=config.login.queue)
         self.keeper = DirectoryKeeper(self._runtime, config.login, self._directory)
+        self._runtime.directory_age = self.keeper.age
         self._terms = SessionTermsWriter(self._runtime)
         self._attempts = Attempts()
         self._attempts.interpose(api)
@@ -89,8 +90,8 @@ class DirectoryLogin:
         self, user_id: str, device_id: str | None, _name: str | None, request_info: Any, _idp: str | None = None
     ) -> Any:
         """Judge a log-on whose credentials were right, whatever kind they were; a refusal carries its text."""
-        if self._runtime.is_bot(user_id) or self._is_application_service(user_id):
-            return NOT_SPAM
+        if self._is_no_person(user_id):
+            return NOT_SPAM  # an application service logs on as itself; nobody else gets here
         try:
             refused = await self._terms.refused(
                 user_id, device_id, _address(request_info), self.keeper.age(), self.keeper.person(user_id)
@@ -131,7 +132,7 @@ class DirectoryLogin:
 
     async def _accept(self, checked: Checked) -> Success | None:
         user_id = str(checked.user_id)
-        if self._runtime.is_bot(user_id) or self._is_application_service(user_id):
+        if self._is_no_person(user_id):
             logger.error("%s of the directory has the name of a bot or service and cannot log on", user_id)
             await self._refuse(user_id, Checked(Outcome.BAD_NAME, user_id, detail="the name belongs to a service"))
             return None
@@ -221,6 +222,11 @@ class DirectoryLogin:
         compiled = self._runtime.compiled()
         profile = None if compiled is None else compiled.policy.directory.profile
         return profile.display_name if profile and profile.display_name else "cn"
+
+    def _is_no_person(self, user_id: str) -> bool:
+        """Whether a name is a bot's, an application service's or that of the server's own notices."""
+        notices = self._api._hs.config.servernotices.server_notices_mxid  # noqa: SLF001 - no public reader
+        return self._runtime.is_bot(user_id) or user_id == notices or self._is_application_service(user_id)
 
     def _is_application_service(self, user_id: str) -> bool:
         pattern = self._api._store.exclusive_user_regex  # noqa: SLF001 - no public way to ask for exclusive namespaces

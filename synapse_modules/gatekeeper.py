@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from synapse.logging.context import current_context
+
 from synapse_modules import _answers
 from synapse_modules._attendance import Attendance
 from synapse_modules._config import CharterConfig, parse_config
@@ -16,7 +18,7 @@ from synapse_modules._facts import ContextState, LoadedState, event_facts
 from synapse_modules._gate_create import Creations
 from synapse_modules._gate_invariants import ComplianceRooms, Invariants
 from synapse_modules._gate_media import MediaTypes
-from synapse_modules._gate_people import PeopleGate
+from synapse_modules._gate_people import WORDLESS, PeopleGate
 from synapse_modules._gate_rates import Rates
 from synapse_modules._gate_rooms import MEMBER, RoomShapes, server_of
 from synapse_modules._gate_uploads import UploadGate
@@ -38,7 +40,11 @@ if TYPE_CHECKING:
     Answer = tuple[bool, dict[str, Any] | None]
 
 ALLOWED: Answer = (True, None)
-UNCOUNTED: Final = frozenset({"m.reaction", "m.room.redaction"})
+TOMBSTONE: Final = "m.room.tombstone"
+"""The first event of an upgrade, judged before the new room exists."""
+
+REDACTION: Final = "m.room.redaction"
+UNCOUNTED: Final = frozenset({"m.reaction", REDACTION})
 UNCOUNTED_FAMILIES: Final = ("m.call.", "m.key.", "m.poll.response", "org.matrix.msc3381.poll.response")
 """Message-like events that are no messages to somebody's ``messages`` limit."""
 
@@ -78,6 +84,9 @@ class Gatekeeper:
                 "check_can_deactivate_user", self.check_can_deactivate_user, on_failure=lambda: False
             ),
         )
+        api.register_account_validity_callbacks(
+            is_user_expired=guard.wrap("is_user_expired", self.is_user_expired, on_failure=_answers.fail_closed)
+        )
         self._people.register(api, guard)
         uploads.register(api, guard)
         attendance.start()
@@ -103,6 +112,16 @@ class Gatekeeper:
         """Keep Charter's bots."""
         return not self._runtime.is_bot(user)
 
+    async def is_user_expired(self, user: str) -> bool | None:
+        """Let nobody act as a bot but the bot itself: a token that is not its application service's is no good.
+
+        Synapse asks this of every request that carries a person's token, of log-ins as somebody else too, and never of
+        application services; without a request (pushers) there is nothing to refuse.
+        """
+        if self._trusted(user) and current_context().request is not None:
+            raise _answers.not_the_bot()
+        return None
+
     async def _judge(self, event: EventBase, state: StateBefore) -> Answer:
         sender = event.sender
         if self._trusted(sender):
@@ -113,7 +132,7 @@ class Gatekeeper:
         if await self._creations.covers(event):
             return ALLOWED
         compiled = self._runtime.compiled()
-        verdict = self._invariants.check(event, compiled)
+        verdict = await self._invariable(event, state, compiled)
         if verdict is None:
             if self._welcome(event) or await self._people.invited_by_charter(event, state):
                 return ALLOWED
@@ -127,6 +146,18 @@ class Gatekeeper:
         if refusal.answer == "replace":
             return True, _answers.replaced(event, refusal)
         raise _answers.forbidden(refusal)
+
+    async def _invariable(self, event: EventBase, state: StateBefore, compiled: Compiled | None) -> Verdict | None:
+        """Return the denial of what no grant can give away, else None."""
+        verdict = self._invariants.check(event, compiled)
+        if verdict is None and event.type == REDACTION:
+            target: object = event.redacts
+            found = await self._rooms.event(target) if isinstance(target, str) else None
+            verdict = self._invariants.check_redaction(event, found)
+        if verdict is None and event.type == TOMBSTONE and event.is_state():
+            encrypted = await state.event("m.room.encryption", "") is not None
+            verdict = self._invariants.check_upgrade(encrypted, compiled)
+        return verdict
 
     def _trusted(self, user: str) -> bool:
         """Whether it is one of Charter's bots or the account of the server notices."""
@@ -143,11 +174,12 @@ class Gatekeeper:
         return None
 
     def _welcome(self, event: EventBase) -> bool:
-        """Whether the event invites one of Charter's bots: that takes nothing from anybody."""
+        """Whether the event invites one of Charter's bots without a word: that takes nothing from anybody."""
         return (
             event.type == MEMBER
             and event.content.get("membership") == "invite"
             and self._runtime.is_bot(event.state_key)
+            and WORDLESS.issuperset(event.content)
         )
 
 

@@ -97,6 +97,13 @@ MESSAGES: list[tuple[Any, Any, str]] = [
     ("m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "key": "mxc://a/b"}}, "chat.reaction file.image"),
     ("m.room.redaction", {}, "chat.delete"),
     ("m.room.redaction", {"reason": "a letter"}, "chat.delete chat.text"),
+    ("m.room.redaction", {"redacts": "$e", "letter": "x"}, "chat.delete unknown"),
+    (
+        "m.reaction",
+        {"m.relates_to": {"rel_type": "m.annotation", "key": "x"}, "body": "a letter"},
+        "chat.reaction chat.text",
+    ),
+    ("m.room.message", edit({**message("m.notice"), "org.charter.refusal": {}}), "chat.edit chat.text unknown"),
     ("m.sticker", {"body": "x", "info": {"mimetype": "image/png"}}, "chat.sticker"),
     ("m.sticker", {"body": "x", "info": {"mimetype": "video/mp4"}}, "chat.sticker file.video"),
     ("m.poll.start", {}, "chat.poll"),
@@ -174,7 +181,7 @@ MEMBERS: list[tuple[str, dict[str, Any], dict[str, Any] | None, str]] = [
     (ADA, {"membership": "join"}, {"membership": "join"}, ""),
     (ADA, {"membership": "join", "blob": "x" * 20000}, None, "room.join unknown"),
     (ADA, {"membership": "leave"}, {"membership": "join"}, ""),
-    (ADA, {"membership": "leave", "reason": "bye"}, None, ""),
+    (ADA, {"membership": "leave", "reason": "bye"}, None, "chat.text"),
     (ADA, {"membership": "leave", "blob": "x"}, None, "unknown"),
     (ADA, {"membership": "knock"}, None, "room.knock"),
     (ADA, {"membership": "knock", "reason": "a letter"}, None, "chat.text room.knock"),
@@ -212,6 +219,25 @@ CREATIONS: list[tuple[Any, tuple[str, ...], str]] = [
     ({"initial_state": [{"type": "m.room.member", "content": {}}]}, (), "room.create unknown"),
     ({"initial_state": "x"}, (), "room.create unknown"),
     ({"initial_state": ["x", {"type": 1}]}, (), "room.create unknown"),
+    ({"invite": {BOB: 1}}, (), "room.create unknown"),
+    ({"invite": [BOB, {}]}, (BOB,), "room.create room.invite unknown"),
+    ({"invite": BOB}, (), "room.create unknown"),
+    ({"invite_3pid": {"medium": "email"}}, (), "room.create unknown"),
+    ({"creation_content": {"m.federate": False, "predecessor": {}}}, (), "room.create"),
+    ({"creation_content": {"type": "m.space", "letter": "x"}}, (), "room.space unknown"),
+    ({"creation_content": {"org.charter.room": "journal"}, "is_direct": True}, (), "room.direct unknown"),
+    (
+        {
+            "initial_state": [
+                {
+                    "type": "m.room.history_visibility",
+                    "content": {"history_visibility": "shared", "org.charter.refusal": {}},
+                }
+            ]
+        },
+        (),
+        "room.create unknown",
+    ),
     ([], (), "unknown"),
 ]
 

@@ -145,9 +145,10 @@ def test_inviting_and_joining_abroad_needs_what_the_server_lists(make: Make) -> 
     assert judge(compiled, ADA, ActFacts("room.join", WITH_PARTNER), MONDAY).allowed
     assert judge(compiled, ADA, ActFacts("external.be-invited", other=PAM), MONDAY).allowed
     assert not judge(compiled, ADA, ActFacts("external.invite"), MONDAY).allowed
-    create = CreateRoomFacts({"invite": [PAM, 7]}, ())
+    create = CreateRoomFacts({"invite": [PAM]}, ())
     assert judge(compiled, ADA, create, MONDAY).allowed
     assert not judge(compiled, BOB, create, MONDAY).allowed
+    assert not judge(compiled, ADA, CreateRoomFacts({"invite": [PAM, 7]}, ()), MONDAY).allowed
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,11 @@ class Runtime:
     outbox: Outbox = field(default_factory=Outbox)
     stage: str = "enforce"
     time: float = 1_795_420_800.0
+    age: float | None = None
+
+    def directory_age(self) -> float | None:
+        """Return the age of the directory."""
+        return self.age
 
     def compiled(self) -> Compiled | None:
         """Return the policy."""
