@@ -250,7 +250,7 @@ def test_the_scribe_reads_on_whatever_the_room_does(gate: Gate, people: dict[str
     changed = {**levels, "users": {MALLORY: 100, SCRIBE: -100}, "users_default": -1, "events_default": -1}
     assert mallory.state(room, "m.room.power_levels", changed).status == 200
     assert mallory.state(room, "m.room.history_visibility", {"history_visibility": "joined"}).status == 200
-    ignored = {"ignored_users": {SCRIBE: {}, STEWARD: {}}}
+    ignored: dict[str, Any] = {"ignored_users": {SCRIBE: {}, STEWARD: {}}}
     assert mallory.put(f"/user/{MALLORY}/account_data/m.ignored_user_list", ignored).status == 200
     assert bob.say(room, "still here").status == 200
     assert "still here" in texts(gate.scribe, room)
