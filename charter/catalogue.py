@@ -86,7 +86,7 @@ FEATURES: Final[tuple[Feature, ...]] = (
         "send voice messages",
         ("m.voice", "org.matrix.msc3245.voice", "org.matrix.msc3245.voice.v2", "org.matrix.msc2516.voice"),
     ),
-    Feature("file.other", "send other files", ("m.room.message/m.file", "m.file")),
+    Feature("file.other", "send documents and other files", ("m.room.message/m.file", "m.file")),
     Feature(
         "file.download",
         "download media",

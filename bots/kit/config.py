@@ -37,6 +37,7 @@ class BotConfig(BaseModel):
         server_name: the server's name, the part of an MXID after the colon.
         user_id: the bot's own MXID.
         device_id: the bot's one device; created at the first start.
+        display_name: the name under which people see the bot.
         token_file: file with the as_token of the bot's registration; relative to the configuration file.
         state: SQLite file with the outgoing queue and what the bot remembers; relative likewise.
         log_level: least severe level that is logged.
@@ -50,6 +51,7 @@ class BotConfig(BaseModel):
     server_name: str = Field(min_length=1)
     user_id: str = Field(pattern=r"^@[^:]+:.+$")
     device_id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")
+    display_name: str = Field(default="Charter", min_length=1, max_length=100)
     token_file: Path
     state: Path
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

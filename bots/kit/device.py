@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 from bots.kit.client import CLIENT, UNAUTHORIZED, BotClient, ServerError
 
@@ -14,6 +15,7 @@ logger = logging.getLogger(__name__)
 
 _FORBIDDEN = 403
 _BAD_REQUEST = 400
+_NOT_FOUND = 404
 
 
 class IdentityError(Exception):
@@ -40,6 +42,7 @@ async def pin_device(client: BotClient, config: BotConfig) -> None:
             msg = f"Synapse does not know the token in {config.token_file}"
             raise IdentityError(msg) from error
     else:
+        await _show_name(client, config)
         return
     client.masquerade = False
     try:
@@ -49,6 +52,18 @@ async def pin_device(client: BotClient, config: BotConfig) -> None:
         client.masquerade = True
     answer = await client.call("GET", f"{CLIENT}/account/whoami")
     logger.info("device pinned user=%s device=%s", answer.get("user_id"), answer.get("device_id"))
+    await _show_name(client, config)
+
+
+async def _show_name(client: BotClient, config: BotConfig) -> None:
+    """Make the display name what the configuration says; a server that refuses is no reason not to work."""
+    path = f"{CLIENT}/profile/{quote(config.user_id, safe='')}/displayname"
+    try:
+        shown = await client.call("GET", path, allow=frozenset({_NOT_FOUND}))
+        if shown.get("displayname") != config.display_name:
+            await client.call("PUT", path, {"displayname": config.display_name})
+    except ServerError as error:
+        logger.warning("the display name was not set: %s", error.error)
 
 
 async def _register(client: BotClient, config: BotConfig) -> None:

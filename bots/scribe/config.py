@@ -22,6 +22,7 @@ class ScribeConfig(BotConfig):
         room_version: of the compliance rooms.
     """
 
+    display_name: str = Field(default="Charter scribe (keeps the record)", min_length=1, max_length=100)
     ledger: str = Field(min_length=1)
     steward: str = Field(default="", pattern=r"^(@[^:]+:.+)?$")
     bots: tuple[str, ...] = ()

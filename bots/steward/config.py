@@ -21,6 +21,7 @@ class StewardConfig(BotConfig):
         room_version: of the direct chats that it opens.
     """
 
+    display_name: str = Field(default="Charter steward", min_length=1, max_length=100)
     scribe: str = Field(default="", pattern=r"^(@[^:]+:.+)?$")
     bots: tuple[str, ...] = ()
     timezone: str = "UTC"
