@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-@pytest.fixture(scope="session", params=["monolith", "workers"])
+@pytest.fixture(scope="session", params=["workers", "monolith"])
 def company(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    """Return a running demo: Synapse alone on SQLite, or main and two workers on PostgreSQL and Redis."""
+    """Return a running demo: main and two workers on PostgreSQL and Redis, or Synapse alone on SQLite.
+
+    The last one runs until the session ends; it is the lighter.
+    """
     folder = tmp_path_factory.mktemp(f"whole-{request.param}")
     with ExitStack() as stack:
         deployment = Deployment(folder / "var")

@@ -66,6 +66,8 @@ def test_a_directory_that_does_not_answer_ends_no_conversation(company: Deployme
     for process in company.everywhere(ada):
         until(partial(_logs_on, company, "mia", process), f"mia logs on at {process}", within=15)
     assert company.status()["healthy"]
+    company.kill("directory")()
+    until(partial(_logs_on, company, "mia", FRONT), "mia logs on after the directory was killed", within=15)
 
 
 def test_a_disabled_person_is_out(company: Deployment) -> None:
