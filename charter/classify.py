@@ -11,9 +11,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 from charter.catalogue import UNKNOWN
+from charter.classify_member import member_features
 from charter.sdp import offered_media
 from charter.wire import (
     AUDIO_CONTAINERS,
+    BRIEF,
     CALL_MEMBERSHIPS,
     CREATION_KEYS,
     ENDING_KEYS,
@@ -21,13 +23,13 @@ from charter.wire import (
     MARK,
     MEDIA_KEYS,
     MEDIA_MESSAGES,
-    MEMBER_KEYS,
     MESSAGES,
     NAME_LENGTH,
     NO_WORDS,
     OPENING,
     REACTION_KEYS,
     REDACTION_KEYS,
+    RELATION_KEYS,
     RELATIONS,
     SESSION_DESCRIPTIONS,
     STATE,
@@ -183,7 +185,7 @@ def _initial_state(events: object) -> set[str]:
 
 def _state(kind: str, content: Mapping[str, Any], facts: EventFacts, sender: str | None) -> set[str]:
     if kind == "m.room.member":
-        return _member(content, facts, sender)
+        return member_features(content, facts, sender)
     if kind in CALL_MEMBERSHIPS and (not content or _only_empty(content)):
         return set()
     return _plain_state(kind, content)
@@ -191,6 +193,8 @@ def _state(kind: str, content: Mapping[str, Any], facts: EventFacts, sender: str
 
 def _plain_state(kind: str, content: Mapping[str, Any]) -> set[str]:
     feature = STATE.get(kind)
+    if kind == "m.room.third_party_invite":
+        return {"room.invite", "external.invite"}
     if feature is not None:
         return {feature, UNKNOWN} if MARK in content else {feature}
     opening = OPENING.get(kind)
@@ -209,39 +213,6 @@ def _plain_state(kind: str, content: Mapping[str, Any]) -> set[str]:
 def _only_empty(content: Mapping[str, Any]) -> bool:
     """Whether a call membership of the older form lists no call."""
     return set(content) == {"memberships"} and content["memberships"] in ([], ())
-
-
-def _member(content: Mapping[str, Any], facts: EventFacts, sender: str | None) -> set[str]:
-    own = sender is None or sender == facts.state_key
-    membership = content.get("membership")
-    needed: set[str] = set() if MEMBER_KEYS.issuperset(content) else {UNKNOWN}
-    if content.get("reason"):
-        needed.add(TEXT)
-    if membership == "leave" and own:
-        return needed
-    if not own:
-        act = {"invite": "room.invite", "leave": "room.moderate", "ban": "room.moderate"}
-        needed.add(act.get(membership, UNKNOWN) if type(membership) is str else UNKNOWN)
-        return needed
-    if membership == "join":
-        return needed | _joined(content, facts.previous)
-    needed.add(
-        {"knock": "room.knock", "invite": "room.invite"}.get(membership, UNKNOWN)
-        if type(membership) is str
-        else UNKNOWN
-    )
-    return needed
-
-
-def _joined(content: Mapping[str, Any], previous: object) -> set[str]:
-    if not _mapping(previous) or previous.get("membership") != "join":
-        return {"room.join"}
-    changed = set()
-    if content.get("displayname") != previous.get("displayname"):
-        changed.add("profile.name")
-    if content.get("avatar_url") != previous.get("avatar_url"):
-        changed.add("profile.avatar")
-    return changed
 
 
 # -- messages ----------------------------------------------------------------------------------------------
@@ -266,8 +237,22 @@ def _message(kind: str, content: Mapping[str, Any], sniffed: tuple[str, ...]) ->
 
 
 def _ending(content: Mapping[str, Any]) -> set[str]:
-    short = all(len(value) <= NAME_LENGTH for value in content.values() if isinstance(value, str))
-    return set() if short and ENDING_KEYS.issuperset(content) else {UNKNOWN}
+    return set() if ENDING_KEYS.issuperset(content) and _brief(content) else {UNKNOWN}
+
+
+def _brief(content: Mapping[str, Any]) -> bool:
+    """Whether content, at any depth, is too little for a letter."""
+    return _weight(content, 4) <= BRIEF
+
+
+def _weight(value: object, depth: int) -> int:
+    if type(value) is str:
+        return len(value)
+    if _mapping(value):
+        return BRIEF + 1 if depth == 0 else sum(len(str(key)) + _weight(each, depth - 1) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return BRIEF + 1 if depth == 0 else sum(1 + _weight(each, depth - 1) for each in value)
+    return 8
 
 
 def _relation(content: Mapping[str, Any]) -> set[str]:
@@ -290,7 +275,7 @@ def _content(kind: str, content: Mapping[str, Any], sniffed: tuple[str, ...], *,
         return _media(kind, content, sniffed, edit=edit)
     if kind in SESSION_DESCRIPTIONS:
         return _call(kind, content)
-    if kind in CALL_MEMBERSHIPS and _KEY_ONLY.issuperset(content):
+    if kind in CALL_MEMBERSHIPS and _KEY_ONLY.issuperset(content) and _brief(content):
         return set()
     needed = {MESSAGES.get(kind, UNKNOWN)}
     if kind == "m.reaction":
@@ -370,6 +355,8 @@ def _reaction(content: Mapping[str, Any]) -> set[str]:
     needed = {"chat.reaction"} if REACTION_KEYS.issuperset(content) else {"chat.reaction", TEXT}
     relates = content.get("m.relates_to")
     key = relates.get("key") if _mapping(relates) else None
+    if _mapping(relates) and not RELATION_KEYS.issuperset(relates):
+        needed.add(TEXT)
     if type(key) is str:
         if key.startswith("mxc://"):
             needed.add("file.image")

@@ -213,6 +213,9 @@ CREATION_KEYS: Final[frozenset[str]] = frozenset(
 REACTION_KEYS: Final[frozenset[str]] = frozenset({"m.relates_to", "shortcode", "com.beeper.reaction.shortcode"})
 """What a reaction may carry; with more it is a text."""
 
+RELATION_KEYS: Final[frozenset[str]] = frozenset({"rel_type", "event_id", "key"})
+"""What the relation of a reaction may carry; with more it is a text."""
+
 REDACTION_KEYS: Final[frozenset[str]] = frozenset(
     {"redacts", "reason", "with_rel_types", "org.matrix.msc3912.with_relations"}
 )
@@ -229,6 +232,9 @@ WATCHED: Final[frozenset[str]] = MEDIA_KEYS | {"m.relates_to", "m.new_content", 
 
 AUDIO_CONTAINERS: Final[frozenset[str]] = frozenset({"application/ogg"})
 """Types that sniffing gives to plain audio files."""
+
+BRIEF: Final = 640
+"""Characters, at any depth and with the keys, that what needs no feature may carry."""
 
 NO_WORDS: Final = 64
 """Characters of a reaction's key above which it is a text."""

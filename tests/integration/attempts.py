@@ -147,6 +147,16 @@ WORDLESS: list[tuple[str, str, Any, str]] = [
         "key": "+"}, "body": WORD}, "chat.text"),
     ("reaction with a picture", "m.reaction", {"m.relates_to": {"rel_type": "m.annotation", "event_id": "FIRST", "key":
         f"mxc://{WORD}/a"}}, "file.image"),
+    (
+        "reaction with a letter in its relation",
+        "m.reaction",
+        {"m.relates_to": {"rel_type": "m.annotation", "event_id": "FIRST", "key": "+", "letter": WORD}},
+        "chat.text",
+    ),
+    ("hanging up with a letter inside", "m.call.hangup", {"call_id": "1", "capabilities": {"a": WORD * 99}}, "unknown"),
+    ("hanging up with a list of letters", "m.call.hangup", {"call_id": "1", "seq": [WORD] * 99}, "unknown"),
+    ("declining with a letter inside", "m.rtc.decline", {"m.relates_to": {"a": {"b": {"c": WORD * 99}}}}, "unknown"),
+    ("leaving a call with a letter", "org.matrix.msc4143.rtc.member", {"msc4354_sticky_key": WORD * 99}, "call.group"),
     ("redaction with a letter", "m.room.redaction", {"redacts": "FIRST", "letter": WORD}, "unknown"),
     ("redaction with a reason", "m.room.redaction", {"redacts": "FIRST", "reason": WORD}, "chat.text"),
 ]  # fmt: skip
@@ -172,6 +182,13 @@ STATES: list[tuple[str, str, str, Any]] = [
     ("group call", "org.matrix.msc3401.call.member", "_@mike:acme.example_D", {"application": WORD}),
     ("own membership with a letter", "m.room.member", "@mike:acme.example", {"membership": "join", "letter": WORD}),
     ("leaving with a letter", "m.room.member", "@mike:acme.example", {"membership": "leave", "letter": WORD}),
+    (
+        "leaving with a letter inside",
+        "m.room.member",
+        "@mike:acme.example",
+        {"membership": "leave", "third_party_invite": {"a": WORD}},
+    ),
+    ("leaving directly, with a letter", "m.room.member", "@mike:acme.example", {"membership": "leave", "is_direct": WORD}),
     ("leaving with a reason", "m.room.member", "@mike:acme.example", {"membership": "leave", "reason": WORD}),
     ("inviting a bot with a letter", "m.room.member", "@charter-steward:acme.example", {
         "membership": "invite", "reason": WORD}),
