@@ -81,8 +81,17 @@ class Decisions:
             return closed_directory(compiled, subject, verdict.feature, self._runtime.directory_age()) or verdict
         return verdict
 
-    async def settle(self, compiled: Compiled | None, user: str, verdict: Verdict, act: Act) -> Refusal | None:
+    async def settle(
+        self, compiled: Compiled | None, user: str, verdict: Verdict, act: Act, *, firm: bool = False
+    ) -> Refusal | None:
         """Return None if the act may happen, else the refusal that is on record.
+
+        Args:
+            compiled: the policy.
+            user: who acts.
+            verdict: what the judge says.
+            act: what the record keeps.
+            firm: the denial protects the journal and holds under a policy in the shadow stage too.
 
         Raises:
             SynapseError: the user is refused faster than refusals can be recorded.
@@ -94,7 +103,7 @@ class Decisions:
             if verdict.exempt:
                 self._exempted(user, verdict, act)
             return None
-        if self._runtime.stage == "shadow":
+        if self._runtime.stage == "shadow" and not firm:
             decided(verdict.feature, "shadow")
             self._would_have(compiled, user, verdict, act)
             return None
@@ -104,13 +113,15 @@ class Decisions:
             return None
         return await self._refuse(compiled, user, verdict, act)
 
-    async def require(self, compiled: Compiled | None, user: str, verdict: Verdict, act: Act) -> None:
-        """Return if the act may happen.
+    async def require(
+        self, compiled: Compiled | None, user: str, verdict: Verdict, act: Act, *, firm: bool = False
+    ) -> None:
+        """Return if the act may happen; see :meth:`settle`.
 
         Raises:
             SynapseError: the refusal in words.
         """
-        refusal = await self.settle(compiled, user, verdict, act)
+        refusal = await self.settle(compiled, user, verdict, act, firm=firm)
         if refusal is not None:
             raise _answers.forbidden(refusal)
 

@@ -15,6 +15,7 @@ from synapse.logging.context import current_context
 
 from charter.facts import ActFacts, CreateRoomFacts
 from synapse_modules._decisions import Act
+from synapse_modules._gate_invariants import is_firm
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,12 +108,14 @@ class Creations:
     async def _judge(self, creator: str, config: dict[str, Any]) -> None:
         compiled = self._runtime.compiled()
         facts = CreateRoomFacts(config, tuple(_texts(config.get("invite"))))
-        verdict = self._invariants.check_creation(config, compiled) or self._decisions.ask(compiled, creator, facts)
+        broken = self._invariants.check_creation(config, compiled)
+        verdict = broken or self._decisions.ask(compiled, creator, facts)
         if verdict.allowed and config.get("invite_3pid"):
             verdict = self._decisions.ask(compiled, creator, ActFacts("external.invite"))
         if verdict.allowed and compiled is not None:
             verdict = self._too_often(compiled, creator, len(facts.invitees)) or verdict
-        await self._decisions.require(compiled, creator, verdict, Act("create", content=config))
+        act = Act("create", content=config)
+        await self._decisions.require(compiled, creator, verdict, act, firm=is_firm(broken))
 
     def _too_often(self, compiled: Compiled, creator: str, invited: int) -> Verdict | None:
         now = self._runtime.now()

@@ -155,6 +155,11 @@ class Invariants:
         return None
 
 
+def is_firm(verdict: Verdict | None) -> bool:
+    """Whether an invariant's denial holds in the shadow stage too; whether rooms may be encrypted is the policy's."""
+    return verdict is not None and verdict.reason != NO_ENCRYPTION
+
+
 def _unencrypted(compiled: Compiled | None) -> bool:
     return compiled is not None and compiled.policy.journal.encryption == "forbidden"
 

@@ -9,6 +9,7 @@ from synapse_modules import _answers
 from synapse_modules._answers import NOT_SPAM
 from synapse_modules._decisions import Act
 from synapse_modules._gate_create import current
+from synapse_modules._gate_invariants import is_firm
 from synapse_modules._gate_rooms import MEMBER, RoomShape, server_of
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class PeopleGate:
         compiled = self._runtime.compiled()
         act = Act("join", room_id, MEMBER, user)
         verdict = self._invariants.may_enter(user, room_id, compiled)
+        firm = is_firm(verdict)
         if verdict is None:
             membership, _ = await self._store.get_local_current_membership_for_user_in_room(user, room_id)
             if membership == "join" or await self._by_charter(user, room_id):
@@ -99,7 +101,7 @@ class PeopleGate:
             else:
                 facts = ActFacts("room.join", self._rooms.facts_of(shape, compiled, user))
             verdict = self._decisions.ask(compiled, user, facts)
-        await self._decisions.require(compiled, user, verdict, act)
+        await self._decisions.require(compiled, user, verdict, act, firm=firm)
         return NOT_SPAM
 
     async def may_alias(self, user: str, alias: RoomAlias) -> NotSpam:

@@ -16,7 +16,7 @@ from synapse_modules._config import CharterConfig, parse_config
 from synapse_modules._decisions import Act, Decisions, denial
 from synapse_modules._facts import ContextState, LoadedState, event_facts
 from synapse_modules._gate_create import Creations
-from synapse_modules._gate_invariants import ComplianceRooms, Invariants
+from synapse_modules._gate_invariants import ComplianceRooms, Invariants, is_firm
 from synapse_modules._gate_media import MediaTypes
 from synapse_modules._gate_people import WORDLESS, PeopleGate
 from synapse_modules._gate_rates import Rates
@@ -133,6 +133,7 @@ class Gatekeeper:
             return ALLOWED
         compiled = self._runtime.compiled()
         verdict = await self._invariable(event, state, compiled)
+        firm = is_firm(verdict)
         if verdict is None:
             if self._welcome(event) or await self._people.invited_by_charter(event, state):
                 return ALLOWED
@@ -140,7 +141,7 @@ class Gatekeeper:
             verdict = self._decisions.ask(compiled, sender, facts)
             if verdict.allowed and compiled is not None:
                 verdict = _foreign_media(event, media) or self._too_often(compiled, event) or verdict
-        refusal = await self._decisions.settle(compiled, sender, verdict, _act(event))
+        refusal = await self._decisions.settle(compiled, sender, verdict, _act(event), firm=firm)
         if refusal is None:
             return ALLOWED
         if refusal.answer == "replace":

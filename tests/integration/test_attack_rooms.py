@@ -335,3 +335,16 @@ def test_an_encrypted_room_of_former_times_is_not_upgraded(gate: Gate, people: d
     assert answer.status == 403, answer
     assert int(gate.rows("SELECT COUNT(*) FROM rooms")[0][0]) == before
     assert people["mallory"].get(f"/rooms/{room}/state/m.room.tombstone").status == 404
+
+
+def test_the_journals_place_is_no_matter_of_stages(gate: Gate, people: dict[str, Client]) -> None:
+    """A policy that is only tried out refuses nothing but what would take the scribe away."""
+    gate.apply(POLICY, stage="shadow")
+    mallory, bob = people["mallory"], people["bob"]
+    room = joined(mallory, [bob], preset="public_chat")
+    until(lambda: SCRIBE in members(bob, room), "the scribe joined")
+    assert mallory.post(f"/rooms/{room}/kick", {"user_id": SCRIBE}).status == 403
+    assert mallory.state(room, "io.element.functional_members", {"service_members": []}).status == 403
+    assert mallory.create_room(**state("m.room.server_acl", {"allow": []})).status == 403
+    assert mallory.state(room, "com.example.letter", {"a": "tried out"}).status == 200
+    assert SCRIBE in members(bob, room)

@@ -8,6 +8,7 @@ import pytest
 from synapse.api.errors import SynapseError
 
 from charter.facts import ActFacts, EventFacts
+from charter.judge import compile_policy
 from charter.verdict import Decision, Verdict
 from synapse_modules import _decisions
 from synapse_modules._decisions import Act, Decisions, plain
@@ -144,3 +145,31 @@ def test_plain_json_of_frozen_content() -> None:
     from immutabledict import immutabledict  # noqa: PLC0415 - what Synapse's events hold
 
     assert plain(immutabledict({"a": (immutabledict({"b": 1}), 2)})) == {"a": [{"b": 1}, 2]}
+
+
+async def test_what_protects_the_journal_holds_in_the_shadow_stage(runtime: Runtime) -> None:
+    """A firm denial is refused and recorded; any other is only noted."""
+    runtime.stage = "shadow"
+    decisions = _decisions_of(runtime)
+    assert await decisions.settle(runtime.policy, ALICE, NO, Act("event")) is None
+    assert await decisions.settle(runtime.policy, ALICE, NO, Act("event"), firm=True) is not None
+    assert [kind for kind, _ in runtime.outbox.records] == ["would-have", "refusal"]
+
+
+@pytest.mark.parametrize(("age", "allowed"), [(None, False), (59.0, True), (61.0, False)])
+def test_a_stale_directory_closes_where_the_policy_says(tmp_path: Path, age: float | None, *, allowed: bool) -> None:
+    """Everything but ends, for everybody but exempt administrators."""
+    closing = Runtime(compiled(tmp_path, POLICY + "directory: {max_age: 1m, then: close}"), age=age)
+    decisions = _decisions_of(closing)
+    assert decisions.ask(closing.policy, ALICE, TEXT).allowed is allowed
+    assert decisions.ask(closing.policy, "@boss:acme.example", TEXT).allowed
+    assert decisions.ask(closing.policy, ALICE, EventFacts("m.call.hangup", {"call_id": "1"})).allowed
+
+
+def test_services_that_no_rule_names_are_not_everybody(runtime: Runtime) -> None:
+    """A user of another application service has nothing of `everyone`."""
+    assert runtime.policy is not None
+    policy = compile_policy(runtime.policy.policy_set, runtime.policy.snapshot, is_service=lambda user: user == ALICE)
+    decisions = _decisions_of(runtime)
+    assert not decisions.ask(policy, ALICE, TEXT).allowed
+    assert decisions.ask(policy, "@bob:acme.example", TEXT).allowed

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from synapse_modules._gate_invariants import Invariants
+from synapse_modules._decisions import denial
+from synapse_modules._gate_invariants import NO_ENCRYPTION, Invariants, is_firm
 from synapse_modules._gate_rates import Rates
 from tests.unit.synapse_modules.gatekeeper.gate_doubles import SCRIBE, Event, compiled
 
@@ -140,3 +141,33 @@ def test_many_at_once_count_each(policy: Compiled) -> None:
     assert rates.take(policy, SARA, "invites", "room.invite", 0.0, 2) is not None
     assert rates.take(policy, SARA, "invites", "room.invite", 0.0, 1) is None
     assert rates.take(policy, SARA, "rooms", "room.create", 0.0) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "room", "denied"),
+    [
+        ("io.element.functional_members", "", ROOM, True),
+        ("m.room.server_acl", "", ROOM, True),
+        ("m.room.member", SCRIBE, ROOM, True),
+        ("m.room.member", ALICE, ROOM, False),
+        ("m.room.topic", "", ROOM, False),
+        ("io.element.functional_members", "", JOURNAL, False),
+        ("m.room.message", None, ROOM, False),
+    ],
+)
+def test_redactions_do_not_empty_what_protects_the_journal(
+    invariants: Invariants, kind: str, key: str | None, room: str, *, denied: bool
+) -> None:
+    """The target counts, where it is in the redaction's room."""
+    redaction: Any = Event("m.room.redaction", {}, ALICE, None, ROOM)
+    target: Any = Event(kind, {}, ALICE, key, room)
+    assert (invariants.check_redaction(redaction, target) is not None) is denied
+    assert invariants.check_redaction(redaction, None) is None
+
+
+def test_only_encryption_is_a_matter_of_the_stage(invariants: Invariants, policy: Compiled) -> None:
+    """What protects the journal is firm; what the policy alone says is not."""
+    kicked: Any = _member(SCRIBE, "leave")
+    assert is_firm(invariants.check(kicked, policy))
+    assert not is_firm(None)
+    assert not is_firm(denial("room.encrypt", NO_ENCRYPTION))
