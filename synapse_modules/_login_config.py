@@ -113,6 +113,10 @@ class LoginConfig(BaseModel):
     operation_timeout: Seconds = Field(2.0, description="Longest wait for an answer. Default `2s`.")
     retry_after: Seconds = Field(30.0, description="How long a server that failed is left alone. Default `30s`.")
     sync_interval: Seconds = Field(30.0, description="How often people and groups are read. Default `30s`.")
+    create_accounts: bool = Field(
+        default=True,
+        description="Give everybody an account before the first log-on, so that colleagues find them. Default true.",
+    )
     page_size: int = Field(500, ge=1, le=10_000, description="Entries per page of such a reading. Default 500.")
     threads: int = Field(4, ge=1, le=64, description="Threads that talk to the directory. Default 4.")
     queue: int = Field(

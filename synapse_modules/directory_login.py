@@ -11,6 +11,7 @@ from synapse.logging.context import current_context
 from synapse.module_api import NOT_SPAM
 from synapse.module_api.errors import ConfigError
 
+from synapse_modules._accounts import Accounts
 from synapse_modules._config import parse_config
 from synapse_modules._directory import DirectoryKeeper
 from synapse_modules._ldap_connection import DirectoryError
@@ -63,6 +64,8 @@ class DirectoryLogin:
         self._pool = DirectoryPool(api, "charter-ldap", threads=config.login.threads, queue=config.login.queue)
         self.keeper = DirectoryKeeper(self._runtime, config.login, self._directory)
         self._runtime.directory_age = self.keeper.age
+        if config.login.create_accounts:
+            Accounts(self._runtime, self.keeper, self._display_attribute, self._is_no_person)
         self._terms = SessionTermsWriter(self._runtime)
         self._attempts = Attempts()
         self._attempts.interpose(api)

@@ -183,6 +183,20 @@ def test_a_policy_in_the_shadow_stage_changes_nothing(office: Office) -> None:
     office.gate.apply(POLICY)
 
 
+def test_colleagues_are_found_before_they_ever_logged_on(office: Office) -> None:
+    """Everybody of the directory has an account under their name, and no password; a disabled person has none."""
+    alice = office.client("alice")
+
+    def found() -> bool:
+        answer = alice.post("/user_directory/search", {"search_term": "bob"})
+        assert answer.status == 200, answer
+        return [row["display_name"] for row in answer.body["results"]] == ["Bob Example"]
+
+    until(found, "alice finds bob")
+    assert office.gate.rows("SELECT password_hash FROM users WHERE name = '@bob:acme.example'") == [(None,)]
+    assert office.gate.rows("SELECT name FROM users WHERE name = '@locked:acme.example'") == []
+
+
 def test_somebody_new_has_their_rights_at_once(office: Office) -> None:
     """A person hired a moment ago logs on with the rights of their groups, without waiting for a reading."""
     dn = f"uid=newcomer,{PEOPLE}"
