@@ -31,14 +31,14 @@ class Refusal:
         verdict: why.
         policy: digest of the policy, or "" without one.
         contact: whom the refused person asks; "" without a policy.
-        answer: replace the message or reject the request.
+        answer: replace the message, reject the request, or withhold the upload.
     """
 
     record: str
     verdict: Verdict
     policy: str
     contact: str
-    answer: Literal["replace", "reject"]
+    answer: Literal["replace", "reject", "withheld"]
 
     def marker(self) -> dict[str, Any]:
         """Return what programs read: see docs/contracts.md, "Markers"."""
@@ -99,6 +99,11 @@ def at_the_door() -> SynapseError:
 def not_the_bot() -> SynapseError:
     """Return the error for a person's token that acts as one of Charter's bots."""
     return SynapseError(HTTPStatus.FORBIDDEN, "Nobody acts as one of Charter's accounts.", Codes.FORBIDDEN)
+
+
+def used_up() -> SynapseError:
+    """Return the error for a second upload to a media id whose first was withheld."""
+    return SynapseError(HTTPStatus.FORBIDDEN, "This upload was refused before; upload the file anew.", Codes.FORBIDDEN)
 
 
 def flooded(retry_after_ms: int) -> SynapseError:

@@ -16,10 +16,13 @@ from charter.judge import FREE, closed_directory, judge
 from charter.verdict import Decision, Verdict
 from synapse_modules import _answers
 from synapse_modules._metrics import JUDGE_SECONDS, decided
+from synapse_modules._outbox import new_record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Literal
+
+    from synapse.storage.database import LoggingTransaction
 
     from charter.facts import ActFacts, CreateRoomFacts, EventFacts
     from charter.judge import Compiled
@@ -48,6 +51,8 @@ class Act:
         subject: the other person, state key or thing acted upon, or None.
         content: what was asked for.
         replaceable: a notice may stand in its place.
+        final: refused in the shadow stage and for the exempt too: what it needs is not there.
+        withhold: the refusal is answered by withholding; writes what the record's transaction commits as well.
     """
 
     path: str
@@ -56,6 +61,8 @@ class Act:
     subject: str | None = None
     content: Mapping[str, Any] | None = None
     replaceable: bool = False
+    final: bool = False
+    withhold: Callable[[LoggingTransaction, str], None] | None = None
 
 
 def denial(feature: str, reason: str, rules: tuple[str, ...] = (), places: tuple[str, ...] = ()) -> Verdict:
@@ -103,6 +110,8 @@ class Decisions:
             if verdict.exempt:
                 self._exempted(user, verdict, act)
             return None
+        if act.final:
+            return await self._refuse(compiled, user, verdict, act)
         if self._runtime.stage == "shadow" and not firm:
             decided(verdict.feature, "shadow")
             self._would_have(compiled, user, verdict, act)
@@ -132,7 +141,7 @@ class Decisions:
             decided(verdict.feature, "flood")
             raise _answers.flooded(60_000)
         folded = self._count(("fold", user, verdict.feature, act.room or ""), now, FOLD_S)
-        answer: Literal["replace", "reject"] = "reject"
+        answer: Literal["replace", "reject", "withheld"] = "reject" if act.withhold is None else "withheld"
         if act.replaceable and compiled is not None and compiled.policy.refusals.message == "replace":
             answer = "replace"
         contact = "" if compiled is None else compiled.policy.organisation.contact
@@ -152,11 +161,16 @@ class Decisions:
             "contact": contact,
             "folded": folded,
         }
-        record = await self._runtime.outbox.put(
-            "refusal", room=act.room or None, actor=user, subject=act.subject, body=body
-        )
+        record = await self._put(user, act, body)
         decided(verdict.feature, answer)
         return _answers.Refusal(record, verdict, policy, contact, answer)
+
+    async def _put(self, user: str, act: Act, body: dict[str, Any]) -> str:
+        outbox, room = self._runtime.outbox, act.room or None
+        if act.withhold is None:
+            return await outbox.put("refusal", room=room, actor=user, subject=act.subject, body=body)
+        record = new_record("refusal", room=room, actor=user, subject=act.subject, body=body)
+        return await outbox.put_with(act.withhold, record)
 
     def _exempted(self, user: str, verdict: Verdict, act: Act) -> None:
         """Raise the alarm that an exempt administrator acted, once for each feature, path and room in a while."""

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from synapse.media.media_storage import ReadableFileWrapper
     from synapse.module_api import ModuleApi
 
+    from synapse_modules._gate_withheld import Withheld
+
 HEAD_BYTES: Final = 65_536
 REMEMBERED: Final = 20_000
 GENERIC: Final = "application/octet-stream"
@@ -37,18 +39,21 @@ class Media:
         owner: MXID of who uploaded it.
         content_type: sniffed, or claimed where another process sniffed it.
         certain: the type says something: it was sniffed, or a type more telling than a stream of bytes was claimed.
+        withheld: it was refused when it was uploaded and can be sent to nobody.
     """
 
     owner: str
     content_type: str
     certain: bool = True
+    withheld: bool = False
 
 
 class MediaTypes:
     """Bounded memory of uploads in this process, with the database behind it."""
 
-    def __init__(self, api: ModuleApi) -> None:
+    def __init__(self, api: ModuleApi, withheld: Withheld) -> None:
         self._api = api
+        self._withheld = withheld
         self._store = api._store  # noqa: SLF001 - the module API cannot tell who uploaded what
         self._known: OrderedDict[str, Media] = OrderedDict()
 
@@ -83,13 +88,22 @@ class MediaTypes:
         known = self._known.get(media_id)
         if known is not None:
             return known
+        media = await self._look_up(media_id)
+        if media is not None:
+            self.remember(media_id, media)
+        return media
+
+    async def _look_up(self, media_id: str) -> Media | None:
         row = await self._store.get_local_media(media_id)
-        if row is None or row.user_id is None or row.quarantined_by:
+        if row is None or row.user_id is None or row.media_length is None:
+            return None  # What an upload that is still to come will be is not known.
+        withheld = await self._withheld.find(media_id)
+        if withheld is not None:
+            return Media(*withheld, withheld=True)
+        if row.quarantined_by:
             return None
         claimed = row.media_type or GENERIC
-        media = Media(row.user_id, claimed, certain=claimed != GENERIC)
-        self.remember(media_id, media)
-        return media
+        return Media(row.user_id, claimed, certain=claimed != GENERIC)
 
 
 def sniffed_type(head: bytes) -> str:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from synapse.logging.context import current_context
 from synapse.module_api import MediaUploadLimit
 
 from charter.classify import media_feature
 from charter.facts import ActFacts, RoomFacts
+from charter.judge import closed_directory
 from synapse_modules import _answers
 from synapse_modules._answers import NOT_SPAM
 from synapse_modules._decisions import Act, denial
 from synapse_modules._gate_media import Media
+from synapse_modules._gate_withheld import Withheld
 
 if TYPE_CHECKING:
     from typing import Literal
@@ -20,6 +24,7 @@ if TYPE_CHECKING:
     from synapse.media._base import FileInfo
     from synapse.media.media_storage import ReadableFileWrapper
     from synapse.module_api import ModuleApi
+    from synapse.storage.database import LoggingTransaction
 
     from charter.judge import Compiled
     from charter.policy.model import RoomKind
@@ -40,10 +45,13 @@ The event that refers to the upload is judged by what it really is."""
 class UploadGate:
     """The media hooks."""
 
-    def __init__(self, runtime: Runtime, decisions: Decisions, media: MediaTypes) -> None:
+    def __init__(self, runtime: Runtime, decisions: Decisions, media: MediaTypes, withheld: Withheld) -> None:
         self._runtime = runtime
         self._decisions = decisions
         self._media = media
+        self._withheld = withheld
+        self._store = runtime.api._store  # noqa: SLF001 - no public reader of what somebody uploaded
+        self._usual: list[MediaUploadLimit] = runtime.api._hs.config.media.media_upload_limits  # noqa: SLF001 - as above
         self._server_max: int = runtime.api._hs.config.media.max_upload_size  # noqa: SLF001 - no public reader
 
     def register(self, api: ModuleApi, guard: Guard) -> None:
@@ -108,6 +116,8 @@ class UploadGate:
         verdict = self._any(
             compiled, user, ("file.other", "file.image", "file.video", "file.audio", "file.voice"), size
         )
+        if not verdict.allowed and self._is_kept(compiled, user, size):
+            return True
         await self._decisions.require(compiled, user, verdict, Act("upload", content={"size": size}))
         return True
 
@@ -118,6 +128,8 @@ class UploadGate:
         user: str | None = getattr(current_context().request, "requester", None)
         if user is None or self._runtime.is_bot(user):
             return NOT_SPAM
+        if await self._withheld.find(info.file_id) is not None:
+            raise _answers.used_up()
         found, size = await self._media.sniff(file)
         compiled = self._runtime.compiled()
         feature = media_feature(found)
@@ -127,9 +139,58 @@ class UploadGate:
             subject=f"mxc://{self._runtime.api.server_name}/{info.file_id}",
             content={"content_type": found, "size": size},
         )
+        if compiled is not None and not verdict.allowed and self._is_kept(compiled, user, size, found):  # noqa: SIM102 - asks the database
+            if await self._has_room(user, size):
+                await self._withhold(compiled, verdict, act, user, file.path)
+                return NOT_SPAM
         await self._decisions.require(compiled, user, verdict, act)
         self._media.remember(info.file_id, Media(user, found))
         return NOT_SPAM
+
+    def _is_kept(self, compiled: Compiled | None, user: str, size: int, content_type: str | None = None) -> bool:
+        """Whether a refused upload is withheld: the policy replaces messages, and only the kind of file stands against it.
+
+        Limits, a stale directory and the lack of a policy are answered at the upload.
+        """
+        if compiled is None or compiled.policy.refusals.message != "replace" or self._free(compiled, user):
+            return False
+        if compiled.policy.directory.then == "close" and closed_directory(
+            compiled, user, "file.other", self._runtime.directory_age()
+        ):
+            return False
+        limits = compiled.limits(user, self._runtime.now())
+        fits = limits.max_file is None or size <= limits.max_file
+        return fits and (content_type is None or limits.allows_type(content_type))
+
+    async def _has_room(self, user: str, size: int) -> bool:
+        """Whether the volume that Synapse checks next has room; what exceeds it is not kept."""
+        limits = await self.get_media_upload_limits_for_user(user)
+        for limit in self._usual if limits is None else limits:
+            sent = await self._store.get_media_uploaded_size_for_user(user, limit.time_period_ms)
+            if sent + size > limit.max_bytes:
+                return False
+        return True
+
+    async def _withhold(self, compiled: Compiled, verdict: Verdict, act: Act, user: str, path: str) -> None:
+        """Put the bytes away; the event that refers to them is refused, and replaced, in its turn."""
+        content = dict(act.content or {})
+        media_id, found = (act.subject or "").rpartition("/")[2], str(content["content_type"])
+        copy = await self._withheld.copy(media_id, path)
+
+        def enter(txn: LoggingTransaction, record: str) -> None:
+            Withheld.enter(txn, copy, record, user, found)
+
+        content |= {"sha256": copy.sha256, "media_id": media_id, "name": _claimed_name()}
+        try:
+            refusal = await self._decisions.settle(
+                compiled, user, verdict, replace(act, content=content, withhold=enter)
+            )
+        except BaseException:
+            await self._withheld.discard(copy)
+            raise
+        assert refusal is not None, "neither shadowed nor exempt"
+        await self._withheld.put_away(copy, refusal.record)
+        self._media.remember(media_id, Media(user, found, withheld=True))
 
     def _any(
         self,
@@ -153,3 +214,13 @@ class UploadGate:
                 first = first or verdict
         assert first is not None
         return first
+
+
+def _claimed_name() -> str | None:
+    """Return the name that the client gave with the upload; total."""
+    request = current_context().request
+    try:
+        names = parse_qs(urlsplit(request.url).query).get("filename") if request is not None else None
+    except ValueError:
+        return None
+    return names[0][:255] if names else None

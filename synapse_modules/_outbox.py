@@ -18,7 +18,7 @@ import orjson
 from prometheus_client import Counter, Gauge
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from synapse.module_api import ModuleApi
     from synapse.storage.database import LoggingTransaction
@@ -96,6 +96,16 @@ class Outbox:
         """
         record = new_record(kind, room=room, actor=actor, subject=subject, body=body)
         await self._api.run_db_interaction("charter_outbox_put", self.insert, record)
+        return record.id
+
+    async def put_with(self, also: Callable[[LoggingTransaction, str], None], record: Record) -> str:
+        """Write a record of :func:`new_record` and, in the same transaction, what `also` does with the record's id."""
+
+        def insert(txn: LoggingTransaction) -> None:
+            self.insert(txn, record)
+            also(txn, record.id)
+
+        await self._api.run_db_interaction("charter_outbox_put", insert)
         return record.id
 
     def put_soon(

@@ -35,6 +35,9 @@ _STATEMENTS = (
     """CREATE TABLE IF NOT EXISTS charter_processes (
         instance TEXT PRIMARY KEY, digest TEXT NOT NULL, sequence BIGINT NOT NULL, seen_at BIGINT NOT NULL)""",
     "CREATE TABLE IF NOT EXISTS charter_notes (name TEXT PRIMARY KEY, value TEXT NOT NULL)",
+    """CREATE TABLE IF NOT EXISTS charter_withheld (
+        media_id TEXT PRIMARY KEY, record TEXT NOT NULL, owner TEXT NOT NULL, content_type TEXT NOT NULL,
+        source TEXT NOT NULL, unfinished INTEGER NOT NULL)""",
     "INSERT INTO charter_notes (name, value) VALUES ('bundle-lock', '0') ON CONFLICT (name) DO NOTHING",
 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from synapse.logging.context import current_context
 
+from charter.classify import media_feature
 from synapse_modules import _answers
 from synapse_modules._attendance import Attendance
 from synapse_modules._config import CharterConfig, parse_config
@@ -22,6 +23,7 @@ from synapse_modules._gate_people import WORDLESS, PeopleGate
 from synapse_modules._gate_rates import Rates
 from synapse_modules._gate_rooms import MEMBER, RoomShapes, server_of
 from synapse_modules._gate_uploads import UploadGate
+from synapse_modules._gate_withheld import Withheld
 from synapse_modules._guard import Guard
 from synapse_modules._interposed import interpose_check_event_allowed
 from synapse_modules._runtime import Runtime
@@ -44,6 +46,7 @@ TOMBSTONE: Final = "m.room.tombstone"
 """The first event of an upgrade, judged before the new room exists."""
 
 REDACTION: Final = "m.room.redaction"
+NOT_KEPT: Final = "This file was refused when it was uploaded and was not kept; send it again."
 UNCOUNTED: Final = frozenset({"m.reaction", REDACTION})
 UNCOUNTED_FAMILIES: Final = ("m.call.", "m.key.", "m.poll.response", "org.matrix.msc3381.poll.response")
 """Message-like events that are no messages to somebody's ``messages`` limit."""
@@ -60,14 +63,15 @@ class Gatekeeper:
         self._server_name = api.server_name
         self._notices = api._hs.config.servernotices.server_notices_mxid  # noqa: SLF001 - no public reader
         self._rooms = RoomShapes(api, lambda user: user == config.bots.get("scribe"))
-        self._media = MediaTypes(api)
+        withheld = Withheld(api)
+        self._media = MediaTypes(api, withheld)
         self._decisions = Decisions(runtime)
         self._invariants = Invariants(runtime, ComplianceRooms(api))
         attendance = Attendance(runtime)
         self._rates = Rates()
         self._creations = Creations(runtime, self._decisions, self._invariants, self._rates, attendance, self._trusted)
         self._people = PeopleGate(runtime, self._decisions, self._rooms, self._invariants, self._trusted)
-        uploads = UploadGate(runtime, self._decisions, self._media)
+        uploads = UploadGate(runtime, self._decisions, self._media, withheld)
         interpose_check_event_allowed(
             api,
             guard.wrap("check_event_allowed", self.check_event_allowed, on_failure=_answers.fail_closed),
@@ -133,7 +137,7 @@ class Gatekeeper:
             return ALLOWED
         compiled = self._runtime.compiled()
         verdict = await self._invariable(event, state, compiled)
-        firm = is_firm(verdict)
+        firm, gone = is_firm(verdict), False
         if verdict is None:
             if self._welcome(event) or await self._people.invited_by_charter(event, state):
                 return ALLOWED
@@ -141,7 +145,8 @@ class Gatekeeper:
             verdict = self._decisions.ask(compiled, sender, facts)
             if verdict.allowed and compiled is not None:
                 verdict = _foreign_media(event, media) or self._too_often(compiled, event) or verdict
-        refusal = await self._decisions.settle(compiled, sender, verdict, _act(event), firm=firm)
+            gone = any(each is not None and each.withheld for each in media)
+        refusal = await self._decisions.settle(compiled, sender, verdict, _act(event, final=gone), firm=firm)
         if refusal is None:
             return ALLOWED
         if refusal.answer == "replace":
@@ -192,10 +197,12 @@ def _foreign_media(event: EventBase, media: list[Media | None]) -> Verdict | Non
             return denial(
                 "file.other", "Files can only be sent by the person who uploaded them; upload the file again."
             )
+        if each.withheld:
+            return denial(media_feature(each.content_type), NOT_KEPT)
     return None
 
 
-def _act(event: EventBase) -> Act:
+def _act(event: EventBase, *, final: bool) -> Act:
     return Act(
         path="event",
         room=event.room_id,
@@ -203,4 +210,5 @@ def _act(event: EventBase) -> Act:
         subject=event.get_state_key(),
         content=event.content,
         replaceable=event.type == "m.room.message" and not event.is_state(),
+        final=final,
     )

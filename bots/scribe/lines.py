@@ -178,7 +178,8 @@ def _rules(body: Mapping[str, Any]) -> str:
 
 def _refusal(record: Record) -> Line:
     body = record.body
-    return Line("audit", f"{_text(body, 'feature')}: {_text(body, 'reason')} [{_rules(body)}; {record.id}]", "refused")
+    mark = "withheld" if _text(body, "answer") == "withheld" else "refused"
+    return Line("audit", f"{_text(body, 'feature')}: {_text(body, 'reason')} [{_rules(body)}; {record.id}]", mark)
 
 
 def _logon(record: Record) -> Line:

@@ -58,6 +58,8 @@ class Receipts:
         person = record.actor or ""
         if record.kind != "refusal" or not self._desk.config.is_person(person):
             return True
+        if record.body.get("answer") == "withheld":
+            return True  # The message that brings the withheld upload is refused in its turn, and told.
         if self._desk.store.rows("SELECT 1 FROM told WHERE record = ?", record.id):
             return True
         try:

@@ -17,7 +17,7 @@ class Faults:
     def __init__(self, config: dict[str, Any], api: ModuleApi) -> None:  # noqa: ARG002 - Synapse's signature
         file = Path(config["file"])
         judge: Any = _decisions.judge  # type: ignore[attr-defined] # what the gate calls, whatever it exports
-        put = _outbox.Outbox.put
+        put, put_with = _outbox.Outbox.put, _outbox.Outbox.put_with
 
         def broken(part: str) -> bool:
             return file.exists() and file.read_text() == part
@@ -33,8 +33,15 @@ class Faults:
                 raise OSError(msg)
             return await put(*args, **kwargs)
 
+        async def faulty_put_with(*args: Any, **kwargs: Any) -> str:
+            if broken("outbox"):
+                msg = "disk full"
+                raise OSError(msg)
+            return await put_with(*args, **kwargs)
+
         _decisions.judge = faulty_judge  # type: ignore[attr-defined] # that is the point
         _outbox.Outbox.put = faulty_put  # type: ignore[method-assign] # that is the point
+        _outbox.Outbox.put_with = faulty_put_with  # type: ignore[method-assign] # that is the point
 
     @staticmethod
     def parse_config(config: dict[str, Any]) -> dict[str, Any]:

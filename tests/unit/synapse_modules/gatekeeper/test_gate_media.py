@@ -50,6 +50,14 @@ def test_every_uri_that_clients_follow_is_found(content: dict[str, Any], expecte
     assert expected == list(media_uris(content))
 
 
+class _Withheld:
+    async def find(self, media_id: str) -> tuple[str, str] | None:
+        return ("@tom:acme.example", "application/pdf") if media_id == "bad-withheld" else None
+
+
+_NOTHING: Any = _Withheld()
+
+
 class _Repository:
     def __init__(self) -> None:
         self.asked = 0
@@ -59,7 +67,10 @@ class _Repository:
         if media_id == "gone":
             return None
         quarantined = "@admin:acme.example" if media_id == "bad" else None
-        return SimpleNamespace(user_id="@alice:acme.example", media_type="image/png", quarantined_by=quarantined)
+        length = None if media_id == "coming" else 9
+        return SimpleNamespace(
+            user_id="@alice:acme.example", media_type="image/png", quarantined_by=quarantined, media_length=length
+        )
 
 
 @pytest.mark.parametrize(
@@ -70,13 +81,14 @@ class _Repository:
         "mxc://acme.example/gone",
         "mxc://acme.example/",
         "mxc://acme.example/bad",
+        "mxc://acme.example/coming",
     ],
 )
 async def test_only_local_media_is_found(uri: str) -> None:
-    """Other servers', unknown and quarantined media are none."""
+    """Other servers', unknown and quarantined media are none, nor is an upload that is still to come."""
     repository = _Repository()
     api: Any = SimpleNamespace(_store=repository, server_name="acme.example")
-    assert await MediaTypes(api).find(uri) is None
+    assert await MediaTypes(api, _NOTHING).find(uri) is None
 
 
 async def test_a_lookup_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +96,7 @@ async def test_a_lookup_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_gate_media, "REMEMBERED", 2)
     repository = _Repository()
     api: Any = SimpleNamespace(_store=repository, server_name="acme.example")
-    media = MediaTypes(api)
+    media = MediaTypes(api, _NOTHING)
     for _ in range(2):
         assert await media.find("mxc://acme.example/one") == Media("@alice:acme.example", "image/png")
     assert repository.asked == 1
@@ -92,3 +104,10 @@ async def test_a_lookup_is_done_once(monkeypatch: pytest.MonkeyPatch) -> None:
         media.remember(name, Media("@bob:acme.example", "text/plain"))
     await media.find("mxc://acme.example/one")
     assert repository.asked == 2
+
+
+async def test_withheld_media_is_known_for_what_it_is() -> None:
+    """Every process learns owner and true type of a withheld upload, quarantined or not."""
+    api: Any = SimpleNamespace(_store=_Repository(), server_name="acme.example")
+    found = await MediaTypes(api, _NOTHING).find("mxc://acme.example/bad-withheld")
+    assert found == Media("@tom:acme.example", "application/pdf", withheld=True)
