@@ -55,7 +55,7 @@ def reported(command: Callable[P, int]) -> Callable[P, int]:
 @click.command("up")
 @click.option("--demo", is_flag=True, help="A made-up company: policy, directory and a dozen people.")
 @click.option("--tour", is_flag=True, help="Then play a day of that company through the client API.")
-@click.option("--web", is_flag=True, help="Then build and serve a browser client in the background (needs Node 20).")
+@click.option("--web", is_flag=True, help="Then build and serve a browser client in the background (needs Node 18).")
 @state_option
 @click.option("--port", type=click.IntRange(1, 65535), help="Where clients connect, on 127.0.0.1.  [default: 8008]")
 @click.option("--policy", type=_DIRECTORY, help="Your policy, instead of --demo.")

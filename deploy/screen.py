@@ -64,7 +64,7 @@ def welcome(state: State, policy: Path, found: dict[str, Any]) -> None:
     elif found["web"]["state"] == "building":
         console.print("  In a browser:     being built; `charter status` says when and where")
     else:
-        console.print(f"  In a browser:     `{escape(program())} up --web` builds and serves a client (needs Node 20)")
+        console.print(f"  In a browser:     `{escape(program())} up --web` builds and serves a client (needs Node 18)")
     console.print(f"  Element desktop:  element-desktop --profile-dir {escape(str(state.root / 'element'))}")
     console.print(f"  Any other client: choose the homeserver {found['homeserver']}")
     shown = "" if state.root == Path("var").resolve() else f" --state {escape(str(state.root))}"
