@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 SIZES = (10, 1000, 5000)
 STOCK = "stock"
+BOTS = ("charter-scribe", "charter-steward")
+"""Every server knows the same application services, so that only the modules differ."""
 
 
 @dataclass
@@ -129,7 +131,7 @@ def _template(folder: Path, sizes: tuple[int, ...]) -> Template:
 
 
 @contextlib.contextmanager
-def _arms(folder: Path, sizes: tuple[int, ...]) -> Iterator[list[Arm]]:
+def _arms(folder: Path, sizes: tuple[int, ...], *, peers: bool) -> Iterator[list[Arm]]:
     template = _template(folder / "template", sizes)
     with _policy_server() as url, contextlib.ExitStack() as stack:
         antispam = {
@@ -152,7 +154,7 @@ def _arms(folder: Path, sizes: tuple[int, ...]) -> Iterator[list[Arm]]:
             ("synapse-http-antispam", [antispam]),
             ("synapse-invite-checker", [checker]),
         ):
-            server = Homeserver(folder / name, modules=modules)
+            server = Homeserver(folder / name, modules=modules, bots=BOTS)
             stack.callback(server.stop)
             arms.append(template.arm(name, server))
         gate = charter_gate(folder / "charter")
@@ -196,10 +198,11 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--burst", type=int, default=5)
     parser.add_argument("--quick", action="store_true", help="few rounds, small rooms")
+    parser.add_argument("--only-charter", action="store_true", help="stock and Charter alone, without the peers")
     options = parser.parse_args(argv)
     sizes = SIZES[:1] if options.quick else SIZES
     rounds = 4 if options.quick else options.rounds
-    with tempfile.TemporaryDirectory() as folder, _arms(Path(folder), sizes) as arms:
+    with tempfile.TemporaryDirectory() as folder, _arms(Path(folder), sizes, peers=not options.only_charter) as arms:
         measure(arms, sizes, 2, options.burst)
         rows = measure(arms, sizes, rounds, options.burst)
     tables.show("Send path (one sender, kept-alive connection, SQLite)", rows)
