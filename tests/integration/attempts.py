@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -199,17 +200,18 @@ STATES: list[tuple[str, str, str, Any]] = [
 ]  # fmt: skip
 
 
-UPLOADS: list[tuple[str, str, bytes, str | None, int]] = [
-    ("document as a picture", "mallory", PDF, "image/png", 403),
-    ("archive as a picture", "mallory", ZIP, "image/png", 403),
-    ("web page as a picture", "mallory", b"<!DOCTYPE html><script>1</script>", "image/png", 403),
-    ("nothing at all", "mallory", b"", "image/png", 403),
-    ("too large", "mallory", PNG + b"\0" * 300_000, "image/png", 403),
-    ("without a type", "mallory", ZIP, None, 403),
-    ("picture without a type", "mallory", PNG, None, 200),
-    ("granted in direct chats alone", "carol", PDF, "application/pdf", 200),
-    ("somebody without any file", "mike", PNG, "image/png", 403),
-    ("an administrator", "root", PNG, "image/png", 403),
+# What each uploads: name, who, bytes, claimed type, and whether colleagues may have it.
+UPLOADS: list[tuple[str, str, bytes, str | None, bool]] = [
+    ("document as a picture", "mallory", PDF, "image/png", False),
+    ("archive as a picture", "mallory", ZIP, "image/png", False),
+    ("web page as a picture", "mallory", b"<!DOCTYPE html><script>1</script>", "image/png", False),
+    ("nothing at all", "mallory", b"", "image/png", False),
+    ("too large", "mallory", PNG + b"\0" * 300_000, "image/png", False),
+    ("without a type", "mallory", ZIP, None, False),
+    ("picture without a type", "mallory", PNG, None, True),
+    ("granted in direct chats alone", "carol", PDF, "application/pdf", True),
+    ("somebody without any file", "mike", PNG, "image/png", False),
+    ("an administrator", "root", PNG, "image/png", False),
 ]
 
 
@@ -251,3 +253,24 @@ def assert_stopped(  # noqa: PLR0917 - who, before whose eyes, where, what
     assert len(after) == len(before) + 1, answer
     assert after[-1]["body"]["feature"].startswith(feature), after[-1]
     assert "#it-security:acme.example" in json.dumps(answer.body) or answer.status == 200, answer
+
+
+def handed_out(watcher: Client, answer: Response, data: bytes) -> bool:
+    """Whether somebody else can download what was uploaded."""
+    if answer.status != 200:
+        return False
+    path = answer.body.get("content_uri", "").removeprefix("mxc://")
+    try:
+        got = watcher.request("GET", f"/_matrix/client/v1/media/download/{path}?timeout_ms=100")
+    except IncompleteRead:  # withheld and not quarantined yet: the length without the bytes
+        return False
+    return got.status == 200 and bool(data) and got.body == data
+
+
+def assert_not_uploaded(gate: Gate, actor: Client, watcher: Client, data: bytes, act: Any) -> None:
+    """Upload, and require that nobody gets the bytes and that one refusal more is on record."""
+    before = len(refused(gate, actor))
+    answer: Response = act()
+    assert answer.status in {200, 403}, answer
+    assert not handed_out(watcher, answer, data), answer
+    assert len(refused(gate, actor)) == before + 1, answer

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.harness.gate import Gate, joined, texts
+from tests.harness.synapse import Response
 from tests.integration.attempts import (
     AUDIO,
     MALFORMED,
@@ -25,8 +26,10 @@ from tests.integration.attempts import (
     VIDEOS,
     WORD,
     WORDLESS,
+    assert_not_uploaded,
     assert_stopped,
     filled,
+    handed_out,
     offer,
     refused,
     seen,
@@ -180,7 +183,7 @@ def test_a_huge_message_is_nobodys_accident(gate: Gate, people: dict[str, Client
     assert "hook check_event_allowed failed" not in gate.homeserver.log()
 
 
-@pytest.mark.parametrize(("what", "who", "data", "claimed", "status"), UPLOADS, ids=[row[0] for row in UPLOADS])
+@pytest.mark.parametrize(("what", "who", "data", "claimed", "granted"), UPLOADS, ids=[row[0] for row in UPLOADS])
 @pytest.mark.parametrize("later", [False, True], ids=["at once", "created first"])
 def test_uploads(  # noqa: PLR0917 - the columns of the table
     gate: Gate,
@@ -189,26 +192,26 @@ def test_uploads(  # noqa: PLR0917 - the columns of the table
     who: str,
     data: bytes,
     claimed: str | None,
-    status: int,
     *,
+    granted: bool,
     later: bool,
 ) -> None:
-    """Both ways to upload are judged by the bytes; a refused upload is nowhere."""
+    """Both ways to upload are judged by the bytes; nobody gets those of a refused one."""
     del what
-    client, headers = people[who], {"Content-Type": claimed} if claimed else {"Content-Type": ""}
-    before, records = _stored(gate), len(refused(gate, client))
-    if later:
-        uri = client.request("POST", "/_matrix/media/v1/create", {}).body["content_uri"].removeprefix("mxc://")
-        answer = client.request("PUT", f"/_matrix/media/v3/upload/{uri}", data, headers=headers)
+    client, headers = people[who], {"Content-Type": claimed or ""}
+
+    def upload() -> Response:
+        if not later:
+            return client.request("POST", "/_matrix/media/v3/upload", data, headers=headers)
+        uri = client.request("POST", "/_matrix/media/v1/create", {}).body["content_uri"]
+        path = uri.removeprefix("mxc://")
+        answer = client.request("PUT", f"/_matrix/media/v3/upload/{path}", data, headers=headers)
+        return Response(answer.status, {**answer.body, "content_uri": uri}, answer.headers)
+
+    if granted:
+        assert handed_out(people["bob"], upload(), data)
     else:
-        answer = client.request("POST", "/_matrix/media/v3/upload", data, headers=headers)
-    assert answer.status == status, answer
-    assert _stored(gate) == before + (status == 200)
-    assert len(refused(gate, client)) == records + (status != 200)
-
-
-def _stored(gate: Gate) -> int:
-    return int(gate.rows("SELECT COUNT(*) FROM local_media_repository WHERE media_length IS NOT NULL")[0][0])
+        assert_not_uploaded(gate, client, people["bob"], data, upload)
 
 
 def test_a_file_granted_in_direct_chats_stays_there(gate: Gate, people: dict[str, Client]) -> None:

@@ -19,6 +19,7 @@ from tests.integration.attempts import (
     UPLOADS,
     VIDEOS,
     WORDLESS,
+    assert_not_uploaded,
     assert_stopped,
     filled,
     seen,
@@ -27,7 +28,7 @@ from tests.integration.attempts import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.harness.synapse import Client
+    from tests.harness.synapse import Client, Response
 
 pytestmark = pytest.mark.integration
 PROCESSES = ("worker1", "worker2", "main")
@@ -101,9 +102,13 @@ def test_creations_and_removals_fail_on_every_process(gate: Gate) -> None:
         until(lambda host=host, room=room: SCRIBE in _members(host, room), "the scribe joined")  # type: ignore[misc] # mypy cannot type a default
         assert next(mallory).post(f"/rooms/{room}/kick", {"user_id": SCRIBE}).status == 403
         assert SCRIBE in _members(host, room)
-    main = gate.homeserver.user("mona")
+    mona, bob = gate.homeserver.user("mona"), gate.homeserver.user("moses")
     for _, _, data, claimed, _ in UPLOADS[:5]:
-        assert main.upload(data, claimed or "").status == 403
+
+        def upload(data: bytes = data, claimed: str = claimed or "") -> Response:
+            return mona.upload(data, claimed)
+
+        assert_not_uploaded(gate, mona, bob, data, upload)
 
 
 def _members(client: Client, room: str) -> set[str]:
