@@ -109,6 +109,7 @@ class Withheld:
         begun = txn.fetchall()
         _forget_parts(self._folder, {media_id for media_id, _, _ in begun})
         for media_id, record, source in begun:
+            _quarantine(txn, media_id)
             try:
                 name_copy(_part(self._folder, media_id), record)
                 empty(Path(source))
