@@ -70,6 +70,7 @@ class Wall:
             would_have=(self.barrier.id,) if shadow else (),
             since=since,
             until=None if until == NEVER else until,
+            expires=None if until == NEVER else until,
             places=() if shadow else (self.place,),
         )
 

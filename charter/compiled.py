@@ -93,14 +93,14 @@ class Compiled:
             now: POSIX seconds.
         """
         verdict = self._young.get((subject, feature, kind))
-        if verdict is not None and verdict.since <= now and (verdict.until is None or now < verdict.until):
+        if verdict is not None and verdict.since <= now and (verdict.expires is None or now < verdict.expires):
             return verdict
         return self._decide(subject, feature, kind or "private", now)
 
     def _decide(self, subject: str, feature: str, kind: str, now: float) -> Verdict:
         key: _Key = (subject, feature, kind)
         verdict = self._old.get(key)
-        if verdict is None or not (verdict.since <= now and (verdict.until is None or now < verdict.until)):
+        if verdict is None or not (verdict.since <= now and (verdict.expires is None or now < verdict.expires)):
             verdict = self.decide_uncached(subject, feature, kind, now)
         self._remember(key, verdict)
         return verdict
@@ -121,7 +121,7 @@ class Compiled:
         """
         key = (subject, features, kind)
         verdict = self._young.get(key)
-        if verdict is None or not (verdict.since <= now and (verdict.until is None or now < verdict.until)):
+        if verdict is None or not (verdict.since <= now and (verdict.expires is None or now < verdict.expires)):
             verdict = combine([self.decide(subject, feature, kind, now) for feature in features])
             self._remember(key, verdict)
         return verdict

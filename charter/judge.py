@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from charter.classify import classify_create, classify_event, media_feature
@@ -209,12 +210,16 @@ def _of_size(compiled: Compiled, subject: str, feature: str, size: int, now: flo
 
 
 def _within(until: float | None) -> Verdict:
-    return FREE if until is None else Verdict(Decision.ALLOW, "", (), "", since=float("-inf"), until=until)
+    if until is None:
+        return FREE
+    return Verdict(Decision.ALLOW, "", (), "", since=float("-inf"), until=until, expires=until)
 
 
 def _limited(compiled: Compiled, feature: str, rules: tuple[str, ...], reason: str, until: float | None) -> Verdict:
     places = tuple(map(compiled.place, rules))
-    return Verdict(Decision.DENY, feature, rules, reason, since=float("-inf"), until=until, places=places)
+    return Verdict(
+        Decision.DENY, feature, rules, reason, since=float("-inf"), until=until, places=places, expires=until
+    )
 
 
 def _judge_crossing(compiled: Compiled, subject: str, facts: GatewayFacts, now: float) -> Verdict:
@@ -248,5 +253,6 @@ def _judge_login(compiled: Compiled, subject: str, facts: LoginFacts, now: float
         return _limited(compiled, LOGON, terms.sources.get("hours", ()), reason, until)
     if not terms.from_network(facts.address):
         reason = "You may not log on from this network."
-        return _limited(compiled, LOGON, terms.sources.get("networks", ()), reason, until)
-    return Verdict(Decision.ALLOW, LOGON, (), "", since=float("-inf"), until=until)
+        denied = _limited(compiled, LOGON, terms.sources.get("networks", ()), reason, terms.until)
+        return replace(denied, expires=until)
+    return Verdict(Decision.ALLOW, LOGON, (), "", since=float("-inf"), until=until, expires=until)

@@ -14,7 +14,7 @@ from charter.verdict import Decision, Verdict
 from charter.windows import ALWAYS, NEVER, Validity
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Names = tuple[str, ...]
 
@@ -132,6 +132,15 @@ class Selection:
                     matched ^= bit
         return matched, since, until
 
+    def changes(self, rules: int, now: float) -> list[float]:
+        """Return when each of these rules begins or ceases to apply next; infinity where it never does."""
+        found = []
+        for index in bits_of(rules):
+            validity = self._validities[index]
+            active, _, until = validity.span(now)
+            found.append(until if active or until < validity.end else NEVER)
+        return found
+
 
 class Table:
     """The rules of one feature, and the verdicts they give.
@@ -171,16 +180,18 @@ class Table:
             only: mask of the rules that count; default all.
         """
         selection = self.selection
-        matched, since, until = selection.active(selection.match(user, groups) & self._kinds[kind] & only, now)
+        matched = selection.match(user, groups) & self._kinds[kind] & only
+        active, since, until = selection.active(matched, now)
         key = (matched, since, until)
         verdict = self._interned.get(key)
         if verdict is None:
             if len(self._interned) >= MAX_INTERNED:
                 self._interned = {}
-            verdict = self._interned[key] = self._verdict(matched, since, until)
+            verdict = self._interned[key] = self._verdict(matched, active, now, since, until)
         return verdict
 
-    def _verdict(self, active: int, since: float, until: float) -> Verdict:
+    def _verdict(self, matched: int, active: int, now: float, since: float, until: float) -> Verdict:
+        """Make the verdict; the rules that match and the interval determine all of it."""
         enforced, shadow = active & self._enforced, active & ~self._enforced
         denies, allows = enforced & ~self.allows, enforced & self.allows
         shadow_denies, shadow_allows = shadow & ~self.allows, shadow & self.allows
@@ -191,6 +202,7 @@ class Table:
             would_have = shadow_allows
         deciding = self._of(denies or allows)
         allowed = bool(allows and not denies)
+        changes = NEVER if until == NEVER else self._changes(matched & self._enforced, denies, allows, now)
         return Verdict(
             Decision.ALLOW if allowed else Decision.DENY,
             self.feature,
@@ -198,9 +210,23 @@ class Table:
             "" if allowed else self._reason(deciding),
             tuple([entry.id for entry in self._of(would_have)]) if would_have else (),
             since,
-            None if until == NEVER else until,
+            None if changes == NEVER else changes,
             tuple([entry.place for entry in deciding]),
+            expires=None if until == NEVER else until,
         )
+
+    def _changes(self, enforced: int, denies: int, allows: int, now: float) -> float:
+        """Return before which moment the decision cannot change.
+
+        A denial lasts as long as the last of its rules, an allowance until a denial begins or its last rule ends,
+        and where no rule applies nothing changes before one that allows begins.
+        """
+        changes = self.selection.changes
+        if denies:
+            return max(changes(denies, now))
+        if not allows:
+            return min(changes(enforced & self.allows, now), default=NEVER)
+        return min(max(changes(allows, now)), *changes(enforced & ~self.allows, now), NEVER)
 
     def _reason(self, denies: Sequence[Entry]) -> str:
         given = [entry.reason for entry in denies if entry.reason]
@@ -211,12 +237,15 @@ class Table:
         return self._default
 
     def _of(self, mask: int) -> list[Entry]:
-        found = []
-        while mask:
-            bit = mask & -mask
-            mask ^= bit
-            found.append(self.entries[bit.bit_length() - 1])
-        return found
+        return [self.entries[index] for index in bits_of(mask)]
+
+
+def bits_of(mask: int) -> Iterator[int]:
+    """Yield the indices of the bits that are set, lowest first."""
+    while mask:
+        bit = mask & -mask
+        mask ^= bit
+        yield bit.bit_length() - 1
 
 
 def mask_of(flags: Iterable[bool]) -> int:

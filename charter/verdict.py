@@ -28,10 +28,12 @@ class Verdict:
             empty (default deny).
         reason: one sentence for the person; never empty for a denial.
         would_have: ids of shadow rules that would have changed the decision, sorted.
-        since: POSIX seconds from which this verdict holds.
-        until: POSIX seconds at which it may change next, or None.
+        since: POSIX seconds from which this verdict holds, rules and reason included.
+        until: POSIX seconds at which the decision may change next, as far as the policy tells, or None.
         places: ``file:line`` of each of `rules`, in the same order.
         exempt: the person is one of ``compliance.exempt_admins``; the use raises an alarm.
+        expires: POSIX seconds at which other rules may decide, be it the same decision, or None; caches keep it no
+            longer. Never after `until`.
     """
 
     decision: Decision
@@ -43,6 +45,7 @@ class Verdict:
     until: float | None = None
     places: tuple[str, ...] = ()
     exempt: bool = False
+    expires: float | None = None
 
     @property
     def allowed(self) -> bool:
@@ -57,7 +60,8 @@ FREE: Final = Verdict(Decision.ALLOW, "", (), "", since=float("-inf"))
 def combine(verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict on an act that needs all of these: the first denial, else all allowances.
 
-    ``would_have`` names the shadow rules with which the whole would have ended differently.
+    ``would_have`` names the shadow rules with which the whole would have ended differently. A denial may change
+    only when every part that is denied has changed, an allowance as soon as one part does.
     """
     if len(verdicts) == 1:
         return verdicts[0]
@@ -70,7 +74,6 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         flips = denied if flipping else ()
     places = {rule: place for v in verdicts for rule, place in zip(v.rules, v.places, strict=False)}
     rules = denied[0].rules if denied else tuple(sorted({rule for v in verdicts for rule in v.rules}))
-    ends = [v.until for v in verdicts if v.until is not None]
     return Verdict(
         decision=Decision.DENY if denied else Decision.ALLOW,
         feature=(denied or verdicts)[0].feature,
@@ -78,7 +81,21 @@ def combine(verdicts: Sequence[Verdict]) -> Verdict:
         reason=denied[0].reason if denied else "",
         would_have=tuple(sorted({rule for v in flips for rule in v.would_have})),
         since=max(v.since for v in verdicts),
-        until=min(ends) if ends else None,
+        until=_last(v.until for v in denied) if denied else _first(v.until for v in verdicts),
         places=tuple(places.get(rule, "") for rule in rules),
         exempt=any(v.exempt for v in verdicts),
+        expires=_first(v.expires for v in verdicts),
     )
+
+
+def _first(moments: Iterable[float | None]) -> float | None:
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _last(moments: Iterable[float | None]) -> float | None:
+    latest: float | None = None
+    for moment in moments:
+        if moment is None:
+            return None
+        latest = moment if latest is None else max(latest, moment)
+    return latest

@@ -317,3 +317,28 @@ def test_would_have_of_a_combination(make: Make) -> None:
     assert combine([deny, flips]).would_have == ()
     assert combine([turns, flips]).would_have == ()
     assert combine([turns, allow]).places == ("f:2", "f:1")
+
+
+def test_a_refusal_says_when_it_may_end(make: Make) -> None:
+    """Not when something else changes: a part that is never allowed keeps the whole refused."""
+    office = {"during": {"hours": "07:00-20:00"}}
+    compiled = make(
+        grants=[
+            {"id": "calls", "to": ["staff"], "allow": ["call.voice"], **office},
+            {"id": "evening", "to": ["staff"], "deny": ["file.image"], "during": {"hours": "09:00-18:00"}},
+            {"id": "files", "to": ["staff"], "allow": ["file.*"], **office},
+            {"id": "never", "to": ["ada"], "deny": ["file.image"]},
+            {"id": "later", "to": ["staff"], "allow": ["chat.poll"], "during": {"hours": "12:00-13:00"}},
+        ]
+    )
+
+    def until(user: str, *features: str) -> float | None:
+        return compiled.decide_all(user, features, "private", MONDAY).until
+
+    assert until(ADA, "call.voice", "call.video") is None
+    assert until(ADA, "call.video", "call.voice") is None
+    assert until(ADA, "call.voice") == MONDAY + 10 * HOUR
+    assert until(BOB, "file.image") == MONDAY + 8 * HOUR
+    assert until(ADA, "file.image") is None
+    assert until(BOB, "file.image", "chat.poll") == MONDAY + 8 * HOUR
+    assert until(BOB, "chat.poll", "call.voice") == MONDAY + 2 * HOUR

@@ -167,10 +167,10 @@ def test_the_compiled_judge_agrees_with_the_specification(rules: list[dict[str, 
         assert expected == seen(verdict)
         assert expected == seen(engine.decide_uncached(user, feature, kind, now))
         assert verdict.since <= now
-        assert verdict.until is None or now < verdict.until
+        assert verdict.expires is None or now < verdict.expires <= (verdict.until or 1e18)
         for (other_user, other_feature, other_kind), later in asked:
             if (other_user, other_feature, other_kind) == (user, feature, kind) and verdict.since <= later < (
-                verdict.until or 1e18
+                verdict.expires or 1e18
             ):
                 assert expected == naive(written, user, feature, kind, later)
         assert verdict.allowed or verdict.reason
@@ -182,10 +182,37 @@ def test_an_interval_is_sound(rules: list[dict[str, Any]], question: tuple[str, 
     """A verdict holds at the edges of its interval and at steps in between."""
     written = policy(rules)
     verdict = compiled(written).decide(*question, now)
-    low, high = max(verdict.since, START - WEEK), min(verdict.until or START + 2 * WEEK, START + 2 * WEEK)
+    low, high = max(verdict.since, START - WEEK), min(verdict.expires or START + 2 * WEEK, START + 2 * WEEK)
     for step in range(9):
         moment = low + (high - low - 0.001) * step / 8
         assert seen(verdict) == naive(written, *question, moment)
+
+
+needs = st.lists(st.sampled_from(FEATURES), min_size=1, max_size=3, unique=True).map(tuple)
+
+
+@settings(max_examples=200, deadline=None)
+@given(rule_lists, st.sampled_from(USERS), needs, st.sampled_from(KINDS), moments)
+def test_a_decision_lasts_until_it_may_change(
+    rules: list[dict[str, Any]], user: str, features: tuple[str, ...], kind: str, now: float
+) -> None:
+    """Of one feature or several: no other decision before `until`, which is not earlier than it must be."""
+
+    def allowed(at: float) -> bool:
+        return all(naive(written, user, feature, kind, at)[0] for feature in features)
+
+    written = policy(rules)
+    verdict = compiled(written).decide_all(user, features, kind, now)
+    assert verdict.allowed == allowed(now)
+    end = min(verdict.until or START + 3 * WEEK, START + 3 * WEEK)
+    for step in range(25):
+        assert verdict.allowed == allowed(now + (end - now - 0.001) * step / 24)
+    if verdict.until is not None:
+        before, after = (
+            [naive(written, user, feature, kind, at)[:2] for feature in features]
+            for at in (verdict.until - 0.5, verdict.until)
+        )
+        assert before != after
 
 
 @settings(max_examples=100, deadline=None)
