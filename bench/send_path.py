@@ -149,11 +149,8 @@ def _arms(folder: Path, sizes: tuple[int, ...], *, peers: bool) -> Iterator[list
             },
         }
         arms = []
-        for name, modules in (
-            (STOCK, []),
-            ("synapse-http-antispam", [antispam]),
-            ("synapse-invite-checker", [checker]),
-        ):
+        published = [("synapse-http-antispam", [antispam]), ("synapse-invite-checker", [checker])] if peers else []
+        for name, modules in [(STOCK, []), *published]:
             server = Homeserver(folder / name, modules=modules, bots=BOTS)
             stack.callback(server.stop)
             arms.append(template.arm(name, server))
