@@ -124,15 +124,19 @@ def bot_settings(state: State, deployment: Deployment, name: str) -> dict[str, A
         "token_file": str(state.keys / f"{name}.token"),
         "state": str(state.bots / f"{name}.db"),
         "heartbeat": "2s",
-        # A bot calls itself healthy after its first sync, which an idle server holds for as long as this.
         "sync_timeout": "4s",
+    }
+    settings |= {
+        "bots": [bot_user(bot, deployment.server_name) for bot in BOTS],
+        "timezone": deployment.timezone,
     }
     if name == "scribe":
         settings |= {
             "ledger": f"sqlite:///{state.ledger}",
             "steward": bot_user("steward", deployment.server_name),
-            "timezone": deployment.timezone,
         }
+    if name == "steward":
+        settings["scribe"] = bot_user("scribe", deployment.server_name)
     return settings
 
 

@@ -12,6 +12,7 @@ import asyncio
 import base64
 import hashlib
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -61,7 +62,7 @@ def put(  # noqa: PLR0913 - the columns of a row
         content: the event's content.
         cause: what brought it about (a record or event id, with a suffix if one cause has several messages).
         now: POSIX seconds.
-        report: what `Queue.unreported` gives back together with the event id once it is sent.
+        report: what `Queue.unreported` gives back together with the event id once it is sent, or `Queue.refused`.
         event_type: type of the event.
 
     Returns:
@@ -73,6 +74,17 @@ def put(  # noqa: PLR0913 - the columns of a row
         "INSERT OR IGNORE INTO outgoing (room, txn, type, content, queued_at, report) VALUES (?, ?, ?, ?, ?, ?)", row
     )
     return done.rowcount == 1
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A message whose `report` is owed: sent as `event_id`, or refused with the server's words in `error`."""
+
+    seq: int
+    report: str
+    room: str
+    event_id: str
+    error: str
 
 
 class Queue:
@@ -103,12 +115,18 @@ class Queue:
         sql = f"SELECT count(*) AS n FROM outgoing WHERE status = 'waiting'{where}"  # noqa: S608 - no foreign text
         return int(self._store.rows(sql, *(() if room is None else (room,)))[0]["n"])
 
-    def unreported(self) -> list[tuple[int, str, str]]:
-        """Return (seq, report, event id) of sent messages whose report is still owed."""
-        rows = self._store.rows(
-            "SELECT seq, report, event_id FROM outgoing WHERE report IS NOT NULL AND status = 'sent' ORDER BY seq"
-        )
-        return [(row["seq"], row["report"], row["event_id"]) for row in rows]
+    def unreported(self) -> list[Owed]:
+        """Return the sent messages whose report is still owed."""
+        return self._owed("sent")
+
+    def refused(self) -> list[Owed]:
+        """Return the messages that the server refused for good and whose report is still owed."""
+        return self._owed("failed")
+
+    def _owed(self, status: str) -> list[Owed]:
+        sql = "SELECT * FROM outgoing WHERE report IS NOT NULL AND status = ? ORDER BY seq"
+        rows = self._store.rows(sql, status)
+        return [Owed(r["seq"], r["report"], r["room"], r["event_id"] or "", r["error"] or "") for r in rows]
 
     def reported(self, seq: int) -> None:
         """Note that a report was delivered."""
@@ -119,7 +137,7 @@ class Queue:
         """Send for ever: one task per room that has something waiting."""
         with self._store.transaction() as db:
             old = self._clock() - KEEP_SENT
-            db.execute("DELETE FROM outgoing WHERE status = 'sent' AND report IS NULL AND queued_at < ?", (old,))
+            db.execute("DELETE FROM outgoing WHERE status != 'waiting' AND report IS NULL AND queued_at < ?", (old,))
         try:
             while True:
                 self._wake.clear()
@@ -148,7 +166,7 @@ class Queue:
                 else:
                     code = error.errcode
                     logger.error("not sent room=%s status=%d errcode=%s", room, error.status, code)  # noqa: TRY400 - an answer, no bug
-                    self._mark(row["seq"], "failed", None)
+                    self._mark(row["seq"], "failed", None, str(error))
             except Exception:
                 logger.exception("send broke room=%s", room)
                 await asyncio.sleep(backoff.next())
@@ -165,9 +183,10 @@ class Queue:
         logger.warning("send failed room=%s status=%d retry_s=%.1f", row["room"], error.status, pause)
         await asyncio.sleep(pause)
 
-    def _mark(self, seq: int, status: str, event_id: str | None) -> None:
+    def _mark(self, seq: int, status: str, event_id: str | None, error: str | None = None) -> None:
         with self._store.transaction() as db:
-            db.execute("UPDATE outgoing SET status = ?, event_id = ? WHERE seq = ?", (status, event_id, seq))
+            values = (status, event_id, error, seq)
+            db.execute("UPDATE outgoing SET status = ?, event_id = ?, error = ? WHERE seq = ?", values)
 
     async def _deliver(self, row: sqlite3.Row) -> str:
         if self._clock() - row["queued_at"] > TRUSTED_AGE:

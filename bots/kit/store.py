@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS outgoing (
     not_before REAL NOT NULL DEFAULT 0,
     status TEXT NOT NULL DEFAULT 'waiting',
     event_id TEXT,
-    report TEXT
+    report TEXT,
+    error TEXT
 );
 CREATE INDEX IF NOT EXISTS outgoing_waiting ON outgoing (room, seq) WHERE status = 'waiting';
 CREATE INDEX IF NOT EXISTS outgoing_report ON outgoing (seq) WHERE report IS NOT NULL;
@@ -47,6 +48,9 @@ class Store:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA + schema)
+        if "error" not in {row["name"] for row in self.rows("PRAGMA table_info(outgoing)")}:
+            # A file of an earlier version.
+            self._db.execute("ALTER TABLE outgoing ADD COLUMN error TEXT")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:

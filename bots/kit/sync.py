@@ -201,17 +201,20 @@ async def run(
 ) -> None:
     """Fetch and handle batches for ever; after any failure the same token is asked for again, later.
 
+    Until one batch was handled the server is asked to answer at once: a bot that starts is soon known to work.
+
     Args:
         sync: the fetcher.
         since: returns the token that `handle` committed last.
         handle: commits a batch and its token in one transaction.
-        wait: seconds the server may hold an empty sync.
+        wait: seconds the server may hold an empty sync, but for the first.
         backoff: how long to wait after failures.
     """
     backoff = backoff or Backoff(most=10.0)
+    patience = 0.0
     while True:
         try:
-            batch = await sync.fetch(since(), wait)
+            batch = await sync.fetch(since(), patience)
             await handle(batch)
         except ServerError as error:
             pause = backoff.next(error.retry_after)
@@ -223,3 +226,4 @@ async def run(
             await asyncio.sleep(pause)
         else:
             backoff.reset()
+            patience = wait

@@ -29,19 +29,17 @@ _WORDS = {
     "messages": "messages",
     "invites": "invitations",
     "rooms": "new rooms",
-    "call_minutes": "minutes of calls",
-    "concurrent_calls": "calls at the same time",
     "lifetime": "you stay logged on for at most",
-    "ends_when_away": "ends when you are away for",
     "max_sessions": "log-ons at the same time",
     "overflow": "with one log-on too many",
-    "hours": "hours",
-    "networks": "from the networks",
-    "per_kind": "log-ons by kind of client",
+    "hours": "you may log on at",
+    "networks": "you may log on from the networks",
 }
 _BYTES = frozenset({"max_file", "upload_per_day"})
-_SECONDS = frozenset({"lifetime", "ends_when_away"})
+_SECONDS = frozenset({"lifetime"})
 _HIDDEN = frozenset({"sources", "until", "timezone"})
+NOT_ENFORCED = frozenset({"call_minutes", "concurrent_calls", "ends_when_away", "per_kind"})
+"""Settings of the policy that no part enforces yet (docs/enforcement.md): nobody is told that they hold."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,8 @@ def _named_rules(answer: dict[str, Any]) -> list[dict[str, str]]:
 async def _me(asker: Asker, _arguments: Mapping[str, str]) -> Reply:
     answer = await asker.custody.me(asker.person)
     features = [entry for entry in map(as_dict, as_list(answer.get("features"))) if as_str(entry.get("id"))]
-    allowed = [_feature(entry, asker.zone) for entry in features if entry.get("allowed")]
+    usual = {kind for entry in features for kind in as_list(entry.get("in"))}
+    allowed = [_feature(entry, asker.zone, usual) for entry in features if entry.get("allowed")]
     denied = [
         as_str(entry.get("id")) for entry in features if not entry.get("allowed") and entry.get("id") != "unknown"
     ]
@@ -111,9 +110,10 @@ async def _me(asker: Asker, _arguments: Mapping[str, str]) -> Reply:
     )
 
 
-def _feature(entry: dict[str, Any], zone: ZoneInfo) -> dict[str, str]:
+def _feature(entry: dict[str, Any], zone: ZoneInfo, usual: set[Any]) -> dict[str, str]:
+    """Return one line; where the feature is allowed is said only if others are allowed in more kinds of room."""
     kinds = [kind for kind in KINDS if kind in as_list(entry.get("in"))]
-    where = "" if not kinds or len(kinds) == len(KINDS) else ", ".join(kinds)
+    where = "" if not kinds or usual.issubset(kinds) else ", ".join(kinds)
     name, until = as_str(entry.get("id")), entry.get("until")
     return {
         "id": name,
@@ -127,7 +127,7 @@ def _settings(settings: dict[str, Any]) -> list[dict[str, str]]:
     return [
         {"name": _WORDS.get(name, name), "value": _value(name, value)}
         for name, value in settings.items()
-        if name not in _HIDDEN and value is not None and value not in ({}, [])
+        if name not in _HIDDEN | NOT_ENFORCED and value is not None and value not in ({}, [])
     ]
 
 

@@ -24,9 +24,13 @@ CREATE TABLE IF NOT EXISTS folds (
     more INTEGER NOT NULL DEFAULT 0, last_record TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (person, feature, place)
 );
+CREATE TABLE IF NOT EXISTS lost (record TEXT PRIMARY KEY, person TEXT NOT NULL, why TEXT NOT NULL);
 """
+"""`told`: refusals that were dealt with. `folds`: what is told together. `lost`: receipts that nobody will get."""
 PAGE = 100
 KEEP_TOLD = 30 * 86400.0
+NOT_TOLD = "receipt-not-sent"
+"""Code of the alarm about a receipt that the server refuses for good."""
 _SUMMARIES = {feature.id: feature.summary for feature in FEATURES}
 
 
@@ -62,34 +66,50 @@ class Receipts:
             return True  # The message that brings the withheld upload is refused in its turn, and told.
         if self._desk.store.rows("SELECT 1 FROM told WHERE record = ?", record.id):
             return True
+        if self._folded(record, person):
+            return True
         try:
             room = await self._desk.direct.room_for(person)
         except ServerError as error:
             logger.warning("no chat with person=%s status=%d errcode=%s", person, error.status, error.errcode)
-            return not error.passing
-        self._tell(record, person, room)
+            if error.passing:
+                return False
+            self._tell(record, person, None, str(error))
+        else:
+            self._tell(record, person, room)
         return True
 
-    def _tell(self, record: OutboxRecord, person: str, room: str) -> None:
+    def _folded(self, record: OutboxRecord, person: str) -> bool:
+        """Count the record where the same was told a short while ago."""
+        now = self._desk.clock()
+        key = (person, as_str(record.body.get("feature")), record.room or "")
+        with self._desk.store.transaction() as db:
+            opened = db.execute(
+                "UPDATE folds SET more = more + 1, last_record = ?"
+                " WHERE person = ? AND feature = ? AND place = ? AND opened_at > ?",
+                (record.id, *key, now - self._desk.config.fold_window),
+            )
+            if opened.rowcount:
+                db.execute("INSERT INTO told (record, at) VALUES (?, ?)", (record.id, now))
+            return bool(opened.rowcount)
+
+    def _tell(self, record: OutboxRecord, person: str, room: str | None, why: str = "") -> None:
+        """Queue a receipt; without a room it is lost, and `why` is what the server said."""
         now = self._desk.clock()
         feature, place = as_str(record.body.get("feature")), record.room or ""
         with self._desk.store.transaction() as db:
             db.execute("INSERT INTO told (record, at) VALUES (?, ?)", (record.id, now))
-            opened = db.execute(
-                "UPDATE folds SET more = more + 1, last_record = ?"
-                " WHERE person = ? AND feature = ? AND place = ? AND opened_at > ?",
-                (record.id, person, feature, place, now - self._desk.config.fold_window),
-            )
-            if opened.rowcount:
-                return
-            self._put_summary(db, person, feature, place, room)
+            if room is None:
+                _lose(db, record.id, person, why)
+            else:
+                self._put_summary(db, person, feature, place, room)
+                content = self._desk.notices.notice("receipt", **self._values(record))
+                put(db, room, content, f"receipt {record.id}", now=now, report=f"{record.id} {person}")
             db.execute(
                 "INSERT OR REPLACE INTO folds (person, feature, place, record, opened_at) VALUES (?, ?, ?, ?, ?)",
                 (person, feature, place, record.id, now),
             )
-            content = self._desk.notices.notice("receipt", **self._values(record))
-            put(db, room, content, f"receipt {record.id}", now=now, report=f"{record.id} {person}")
-        self.sent += 1
+        self.sent += room is not None
 
     def _put_summary(self, db: Any, person: str, feature: str, place: str, room: str) -> None:
         """Queue what a fold collected, within the caller's transaction."""
@@ -108,22 +128,22 @@ class Receipts:
         over = self._desk.clock() - self._desk.config.fold_window
         for row in self._desk.store.rows("SELECT * FROM folds WHERE opened_at <= ?", over):
             key = (row["person"], row["feature"], row["place"])
-            room = await self._chat_with(row["person"]) if row["more"] else None
-            if row["more"] and room is None:
-                continue
+            room, why = None, ""
+            try:
+                room = await self._desk.direct.room_for(row["person"]) if row["more"] else None
+            except ServerError as error:
+                logger.warning("no chat with person=%s status=%d errcode=%s", key[0], error.status, error.errcode)
+                if error.passing:
+                    continue
+                why = str(error)
             with self._desk.store.transaction() as db:
                 if room is not None:
                     self._put_summary(db, *key, room)
+                elif why:
+                    _lose(db, row["last_record"], row["person"], why)
                 db.execute("DELETE FROM folds WHERE person = ? AND feature = ? AND place = ?", key)
         with self._desk.store.transaction() as db:
             db.execute("DELETE FROM told WHERE at < ?", (self._desk.clock() - KEEP_TOLD,))
-
-    async def _chat_with(self, person: str) -> str | None:
-        try:
-            return await self._desk.direct.room_for(person)
-        except ServerError as error:
-            logger.warning("no chat with person=%s status=%d errcode=%s", person, error.status, error.errcode)
-            return None
 
     def _values(self, record: OutboxRecord) -> dict[str, Any]:
         """Return what the receipt says."""
@@ -153,13 +173,36 @@ class Receipts:
             return iso
 
     async def report(self) -> None:
-        """Put a `receipt` record for each receipt that was sent; killed in between, one may be recorded twice."""
-        for seq, report, event_id in self._desk.queue.unreported():
-            refusal, person = report.split(" ", 1)
-            body = {"refusal": refusal, "event_id": event_id}
-            room = self._desk.direct.known(person)
-            await self._desk.custody.submit("receipt", body, room=room, actor=self._desk.config.user_id, subject=person)
-            self._desk.queue.reported(seq)
+        """Put a `receipt` record for each receipt that was sent, and an alarm for each that will never be.
+
+        Killed between putting and noting that, one may be recorded twice.
+        """
+        for owed in self._desk.queue.unreported():
+            refusal, person = owed.report.split(" ", 1)
+            body = {"refusal": refusal, "event_id": owed.event_id}
+            await self._submit("receipt", body, owed.room, person)
+            self._desk.queue.reported(owed.seq)
+        for owed in self._desk.queue.refused():
+            refusal, person = owed.report.split(" ", 1)
+            await self._submit("alarm", _alarm(refusal, person, owed.error), owed.room, person)
+            self._desk.queue.reported(owed.seq)
+        for row in self._desk.store.rows("SELECT * FROM lost"):
+            await self._submit("alarm", _alarm(row["record"], row["person"], row["why"]), None, row["person"])
+            with self._desk.store.transaction() as db:
+                db.execute("DELETE FROM lost WHERE record = ?", (row["record"],))
+
+    async def _submit(self, kind: str, body: dict[str, Any], room: str | None, person: str) -> None:
+        await self._desk.custody.submit(kind, body, room=room, actor=self._desk.config.user_id, subject=person)
+
+
+def _lose(db: Any, record: str, person: str, why: str) -> None:
+    db.execute("INSERT OR IGNORE INTO lost (record, person, why) VALUES (?, ?, ?)", (record, person, why))
+
+
+def _alarm(refusal: str, person: str, why: str) -> dict[str, Any]:
+    """Return the alarm about a receipt that nobody will get."""
+    text = f"{person} was not told of the refusal {refusal}: the server refuses the steward's receipt ({why})"
+    return {"code": NOT_TOLD, "text": text, "refusal": refusal}
 
 
 def _what(feature: str) -> str:

@@ -33,6 +33,7 @@ class Talk:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._swept = False
 
     def since(self) -> str | None:
         """Return the committed sync token."""
@@ -63,40 +64,46 @@ class Talk:
                 row = (room.room_id, as_str(event.get("sender")), int(content.get("is_direct") is True))
                 db.execute("INSERT OR REPLACE INTO invites (room, inviter, direct) VALUES (?, ?, ?)", row)
             elif room.section == "join" and who != self._desk.config.user_id:
-                self._desk.direct.note_presence(db, room.room_id, who, present=membership in {"join", "invite"})
+                self._desk.direct.note_member(db, room.room_id, who, as_str(membership))
 
     async def _answers(self, room: RoomSync) -> list[tuple[str, dict[str, Any], str]]:
         found: list[tuple[str, dict[str, Any], str]] = []
         for event in (*room.gap, *room.timeline):
-            text = self._question(room.room_id, event)
-            if text is None or self._desk.queue.waiting(room.room_id) + len(found) >= ENOUGH:
+            if not self._is_words_of_a_person(event) or self._desk.queue.waiting(room.room_id) + len(found) >= ENOUGH:
                 continue
-            person = as_str(event.get("sender"))
+            person, body = as_str(event.get("sender")), as_str(as_dict(event.get("content")).get("body"))
             try:
-                own = self._desk.direct.person_of(room.room_id) == person
-                target = room.room_id if own else await self._desk.direct.room_for(person)
+                asked = await self._asked(room.room_id, event, person, body)
             except ServerError as error:
                 if error.passing:
                     raise
                 logger.warning("no chat with person=%s status=%d errcode=%s", person, error.status, error.errcode)
                 continue
+            if asked is None:
+                continue
+            target, text = asked
             reply = await answer(Asker(person, self._desk.custody, self._desk.zone), text)
             content = self._desk.notices.notice(reply.template, **reply.values)
             found.append((target, content, f"answer {event['event_id']}"))
         return found
 
-    def _question(self, room: str, event: Event) -> str | None:
-        """Return the command in an event, or None if the event does not speak to the steward."""
-        if not self._is_words_of_a_person(event):
+    async def _asked(self, room: str, event: Event, person: str, body: str) -> tuple[str, str] | None:
+        """Return where to answer and the command; None if the event does not speak to the steward.
+
+        The answer goes where the question came from if nobody else hears it there, else into a direct chat.
+        """
+        direct = self._desk.direct
+        if body.startswith(PREFIX):
+            await direct.look(room)
+        own = direct.person_of(room) == person and (body.startswith(PREFIX) or direct.is_meant(room))
+        if own and await direct.may_say(room, person):
+            return room, body
+        me = self._desk.config.user_id
+        mentions = as_list(as_dict(as_dict(event.get("content")).get("m.mentions")).get("user_ids"))
+        if me not in mentions and me not in body:
             return None
-        content, me = as_dict(event.get("content")), self._desk.config.user_id
-        body = as_str(content.get("body"))
-        if self._desk.direct.person_of(room) == event.get("sender"):
-            return body
-        if me in as_list(as_dict(content.get("m.mentions")).get("user_ids")) or me in body:
-            start = body.find(PREFIX)
-            return body[start:] if start >= 0 else PREFIX + "help"
-        return None
+        start = body.find(PREFIX)
+        return await direct.room_for(person), body[start:] if start >= 0 else PREFIX + "help"
 
     def _is_words_of_a_person(self, event: Event) -> bool:
         """Whether this is a fresh text of somebody to talk to; notices, edits and bots are never answered."""
@@ -112,18 +119,21 @@ class Talk:
         )
 
     async def attend(self) -> None:
-        """Accept invites of local people and greet who begins a direct chat."""
+        """Accept invites of local people, greet who begins a direct chat, and once look at rooms of earlier."""
         for row in self._desk.store.rows("SELECT room, inviter, direct FROM invites"):
             room, inviter = row["room"], row["inviter"]
             if inviter.endswith(":" + self._desk.config.server_name) and not await self._join(room):
                 continue
+            theirs = self._desk.config.is_person(inviter) and await self._desk.direct.may_say(room, inviter)
             with self._desk.store.transaction() as db:
                 db.execute("DELETE FROM invites WHERE room = ?", (room,))
-            if row["direct"] and self._desk.config.is_person(inviter) and self._desk.direct.adopt(inviter, room):
-                content = self._desk.notices.notice("help", problem="Good day.", usage="", **help_values(COMMANDS))
-                with self._desk.store.transaction() as db:
+                if theirs and self._desk.direct.adopt(db, inviter, room, meant=bool(row["direct"])) and row["direct"]:
+                    content = self._desk.notices.notice("help", problem="Good day.", usage="", **help_values(COMMANDS))
                     put(db, room, content, f"welcome {room}", now=self._desk.clock())
-                self._desk.queue.wake()
+            self._desk.queue.wake()
+        if not self._swept:
+            await self._desk.direct.sweep()
+            self._swept = True
 
     async def _join(self, room: str) -> bool:
         """Join; False if it has to be tried again."""

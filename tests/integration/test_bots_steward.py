@@ -23,7 +23,7 @@ POLICY = """\
 version: 1
 organisation: {name: ACME, server_name: acme.example, timezone: Europe/Berlin, contact: "#it-security:acme.example"}
 groups:
-  staff: {users: ["@ada:acme.example", "@bob:acme.example", "@eve:acme.example"]}
+  staff: {users: ["@ada:acme.example", "@bob:acme.example", "@eve:acme.example", "@finn:acme.example"]}
   security: {users: ["@eve:acme.example"]}
 grants:
   - {id: chats, to: [staff], allow: [chat.*, room.*, profile.*, presence]}
@@ -180,6 +180,31 @@ def test_a_person_may_begin_the_chat(gate: Gate, steward: BotProcess) -> None:
     until(lambda: any("I can answer" in b for b in texts(bob, chat)), "a greeting", within=40)
     bob.send(chat, IMAGE)
     until(lambda: any("no-pictures" in b for b in texts(bob, chat)), "a receipt in the same chat", within=40)
+
+
+def test_a_second_chat_is_answered_and_gets_the_receipts(ada: Client, refused: str, steward: BotProcess) -> None:
+    """Who opens another chat is answered in both, even when the question came with the invite; receipts go to the new one."""
+    second = ada.create_room(is_direct=True, preset="trusted_private_chat", invite=[steward.user_id]).body["room_id"]
+    ada.say(second, "!why file.image")
+    wait_said(ada, second, "Pictures go through the data room.")
+    before = len(said_by(ada, refused, steward.user_id))
+    ada.say(refused, "!why file.image")
+    until(lambda: len(said_by(ada, refused, steward.user_id)) > before, "answered in the first chat too", within=40)
+    ada.send(ada.create_room().body["room_id"], IMAGE)
+    until(lambda: any("You may not" in b for b in texts(ada, second)), "a receipt in the newest chat", within=40)
+
+
+def test_nothing_is_said_in_a_chat_that_others_were_asked_into(gate: Gate, steward: BotProcess) -> None:
+    """The person invites a colleague into the chat: from then on answers and receipts come in a chat of their own."""
+    finn = gate.homeserver.user("finn")
+    chat = finn.create_room(is_direct=True, preset="trusted_private_chat", invite=[steward.user_id]).body["room_id"]
+    wait_said(finn, chat, "I can answer")
+    assert finn.post(f"/rooms/{chat}/invite", {"user_id": "@bob:acme.example"}).status == 200
+    finn.say(chat, "!me")
+    finn.send(chat, IMAGE)
+    own = direct_chat(finn, steward)
+    until(lambda: any("You may not" in b for b in texts(finn, own)), "a receipt in a chat of their own", within=40)
+    assert len(said_by(finn, chat, steward.user_id)) == 1
 
 
 def test_the_scribe_is_in_every_room_and_cannot_be_removed(ada: Client, scribe: BotProcess) -> None:

@@ -43,6 +43,7 @@ class FakeHomeserver:
         self.pages: dict[str, dict[str, Any]] = {}
         self.custody: dict[str, Any] = {}
         self.bodies: list[tuple[str, Any]] = []
+        self.refusals: set[str] = set()
 
     async def __aenter__(self) -> Self:
         """Serve."""
@@ -118,6 +119,8 @@ class FakeHomeserver:
         path = request.path.rsplit("/v1/", 1)[-1] if "/charter/" in request.path else request.path
         if request.can_read_body:
             self.bodies.append((path, await request.json()))
+        if path in self.refusals:
+            return web.json_response({"errcode": "M_FORBIDDEN", "error": "refused"}, status=403)
         answer = self.custody.get(f"{request.method} {path}", self.custody.get(path))
         if answer is None:
             return web.json_response({"errcode": "M_NOT_FOUND", "error": "no"}, status=404)

@@ -162,7 +162,7 @@ async def test_an_old_message_is_looked_for_before_it_is_sent_again(
     async with running(queue):
         await drained(queue)
     assert bodies(homeserver) == ["old"]
-    assert [(report, event) for _, report, event in queue.unreported()] == [("r", "$then")]
+    assert [(owed.report, owed.event_id) for owed in queue.unreported()] == [("r", "$then")]
     store.close()
 
 
@@ -177,9 +177,42 @@ async def test_reports_are_owed_until_they_are_delivered(client: BotClient, tmp_
     store = Store(tmp_path / "s.db")
     again = Queue(store, client, time.time)
     owed = again.unreported()
-    assert [(report, event) for _, report, event in owed] == [("refusal r-1", "$0")]
-    again.reported(owed[0][0])
+    assert [(one.report, one.event_id) for one in owed] == [("refusal r-1", "$0")]
+    again.reported(owed[0].seq)
     assert again.unreported() == []
+    store.close()
+
+
+async def test_what_the_server_refuses_for_good_is_told_once(
+    homeserver: FakeHomeserver, client: BotClient, tmp_path: Path
+) -> None:
+    """The report of a refused message is given back with the server's words, over a restart, until it is delivered."""
+    store = Store(tmp_path / "s.db")
+    homeserver.failures = [Failure(403, {"errcode": "M_FORBIDDEN", "error": "no"})]
+    queue_up(store, "a", report="r-1")
+    queue = Queue(store, client, time.time)
+    async with running(queue):
+        await drained(queue)
+    store.close()
+    store = Store(tmp_path / "s.db")
+    again = Queue(store, client, time.time)
+    assert again.unreported() == []
+    owed = again.refused()
+    assert [(one.report, one.room, one.error) for one in owed] == [("r-1", ROOM, "403 M_FORBIDDEN: no")]
+    again.reported(owed[0].seq)
+    assert again.refused() == []
+    store.close()
+
+
+def test_a_file_of_an_earlier_version_is_taken_over(tmp_path: Path) -> None:
+    """The column for the server's words is added; what waited still waits."""
+    store = Store(tmp_path / "s.db")
+    queue_up(store, "a")
+    with store.transaction() as db:
+        db.execute("ALTER TABLE outgoing DROP COLUMN error")
+    store.close()
+    store = Store(tmp_path / "s.db")
+    assert [row["error"] for row in store.rows("SELECT error FROM outgoing")] == [None]
     store.close()
 
 

@@ -50,6 +50,21 @@ def clock() -> Clock:
     return Clock()
 
 
+def room_state(members: dict[str, str] | None = None, *, join_rule: str = "invite", **created: Any) -> list[Any]:
+    """Return the state of a room: Ada's chat with the bots, and whoever else is named."""
+
+    def event(kind: str, content: dict[str, Any], key: str = "") -> dict[str, Any]:
+        return {"type": kind, "state_key": key, "content": content}
+
+    people = {STEWARD: "join", SCRIBE: "join", ADA: "join"} | (members or {})
+    return [
+        event("m.room.create", created),
+        event("m.room.join_rules", {"join_rule": join_rule}),
+        event("m.room.history_visibility", {"history_visibility": "shared"}),
+        *(event("m.room.member", {"membership": membership}, user) for user, membership in people.items()),
+    ]
+
+
 @pytest.fixture
 def desk(homeserver: FakeHomeserver, client: BotClient, tmp_path: Path, clock: Clock) -> Iterator[Desk]:
     """A steward's desk at the scripted homeserver, with one chat to open."""
@@ -62,6 +77,8 @@ def desk(homeserver: FakeHomeserver, client: BotClient, tmp_path: Path, clock: C
     homeserver.custody = {
         f"POST {BASE}/createRoom": {"room_id": CHAT},
         f"PUT {BASE}/user/{STEWARD}/account_data/m.direct": {},
+        f"{BASE}/joined_rooms": {"joined_rooms": []},
+        f"{BASE}/rooms/{CHAT}/state": room_state(),
         "POST outbox/ack": {},
     }
     yield Desk(config, client, Custody(client), store, queue, chats, notices, ZoneInfo("UTC"), clock)
@@ -145,19 +162,89 @@ async def test_a_chat_is_found_again_after_a_crash(homeserver: FakeHomeserver, d
         f"{BASE}/joined_rooms": {"joined_rooms": ["!other:a", "!lost:a"]},
         f"{BASE}/rooms/!other:a/state/m.room.create": {},
         f"{BASE}/rooms/!lost:a/state/m.room.create": {"org.charter.direct": ADA},
+        f"{BASE}/rooms/!lost:a/state": room_state({ADA: "invite"}),
     }
     assert await desk.direct.room_for(ADA) == "!lost:a"
-    assert [path for path, _ in homeserver.bodies if path.endswith("createRoom")] == []
+    assert created(homeserver) == []
+
+
+def created(homeserver: FakeHomeserver) -> list[str]:
+    """Return the requests that made rooms."""
+    return [path for path, _ in homeserver.bodies if path.endswith("createRoom")]
 
 
 async def test_who_left_the_chat_is_invited_again(homeserver: FakeHomeserver, desk: Desk) -> None:
     """The next receipt brings the person back into the same chat."""
     assert await desk.direct.room_for(ADA) == CHAT
-    left = {"type": "m.room.member", "state_key": ADA, "sender": ADA, "content": {"membership": "leave"}}
-    await Talk(desk).handle(Batch("s1", "s2", (RoomSync(CHAT, "join", (), (left,)),)))
+    homeserver.custody[f"{BASE}/rooms/{CHAT}/state"] = room_state({ADA: "leave"})
     homeserver.custody[f"POST {BASE}/rooms/{CHAT}/invite"] = {}
     assert await desk.direct.room_for(ADA) == CHAT
     assert [body["user_id"] for path, body in homeserver.bodies if path.endswith("/invite")] == [ADA]
+    assert len(created(homeserver)) == 1
+
+
+async def test_a_receipt_goes_to_the_newest_chat_that_the_person_is_in(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """Of several direct chats the newest counts; one that was left does not, one with an open invite only at last."""
+    assert await desk.direct.room_for(ADA) == CHAT
+    for room in ("!second:a", "!third:a"):
+        homeserver.custody[f"{BASE}/rooms/{room}/state"] = room_state()
+        with desk.store.transaction() as db:
+            assert desk.direct.adopt(db, ADA, room, meant=True)
+    assert await desk.direct.room_for(ADA) == "!third:a"
+    homeserver.custody[f"{BASE}/rooms/!third:a/state"] = room_state({ADA: "invite"})
+    assert await desk.direct.room_for(ADA) == "!second:a"
+    homeserver.custody[f"{BASE}/rooms/!second:a/state"] = room_state({ADA: "leave"})
+    homeserver.custody[f"{BASE}/rooms/{CHAT}/state"] = room_state({ADA: "leave"})
+    assert await desk.direct.room_for(ADA) == "!third:a"
+    assert len(created(homeserver)) == 1
+
+
+NOT_ALONE = (
+    room_state({"@carol:acme.example": "join"}),
+    room_state({"@carol:acme.example": "invite"}),
+    room_state({"@eve:elsewhere.example": "join"}),
+    room_state(join_rule="public"),
+    room_state(join_rule="restricted"),
+    room_state({STEWARD: "leave"}),
+    room_state(**{"org.charter.room": "approvals"}),
+    {"errcode": "M_FORBIDDEN", "error": "not in the room"},
+    {"unreadable": "answer"},
+    [None, 7, {"type": "m.room.member"}],
+)
+
+
+@pytest.mark.parametrize("state", NOT_ALONE)
+async def test_nothing_is_said_where_others_hear_it(homeserver: FakeHomeserver, desk: Desk, state: Any) -> None:
+    """A chat that others are in, may enter or were invited to is none any more: no answer there, no receipt there."""
+    assert await desk.direct.room_for(ADA) == CHAT
+    homeserver.custody[f"{BASE}/rooms/{CHAT}/state"] = state
+    homeserver.custody[f"POST {BASE}/createRoom"] = {"room_id": "!fresh:a"}
+    homeserver.custody["outbox"] = {"records": [refusal(1)]}
+    await Talk(desk).handle(Batch("s1", "s2", (RoomSync(CHAT, "join", (), (said("!help"),)),)))
+    assert queued(desk) == []
+    await Receipts(desk).turn()
+    assert [row["room"] for row in desk.store.rows("SELECT room FROM outgoing")] == ["!fresh:a"]
+
+
+async def test_who_comes_into_a_chat_is_noticed_by_the_sync(desk: Desk) -> None:
+    """While somebody else is there it is no chat; once they have left, it is one again if the server agrees."""
+    await desk.direct.room_for(ADA)
+    work = Talk(desk)
+
+    async def batch(*events: dict[str, Any]) -> None:
+        await work.handle(Batch("s1", "s2", (RoomSync(CHAT, "join", (), events),)))
+
+    def carol(membership: str) -> dict[str, Any]:
+        content = {"membership": membership}
+        return {"type": "m.room.member", "state_key": "@carol:acme.example", "sender": ADA, "content": content}
+
+    await batch(carol("invite"))
+    assert desk.direct.person_of(CHAT) is None
+    await batch(said("!help"))
+    assert queued(desk) == []
+    await batch(carol("leave"))
+    await batch(said("!me"))
+    assert len(queued(desk)) == 1
 
 
 def said(text: str, more: dict[str, Any] | None = None, *, sender: str = ADA) -> dict[str, Any]:
@@ -189,8 +276,11 @@ def said(text: str, more: dict[str, Any] | None = None, *, sender: str = ADA) ->
         (said(f"{STEWARD} !help"), "!group:a", 1),
     ],
 )
-async def test_who_is_answered(desk: Desk, event: dict[str, Any], room: str, answers: int) -> None:
+async def test_who_is_answered(
+    homeserver: FakeHomeserver, desk: Desk, event: dict[str, Any], room: str, answers: int
+) -> None:
     """Fresh texts of local people, in their direct chat or where the steward is mentioned; always in the chat."""
+    homeserver.custody[f"{BASE}/rooms/!group:a/state"] = room_state({"@carol:acme.example": "join"})
     await desk.direct.room_for(ADA)
     work = Talk(desk)
     batch = Batch("s1", "s2", (RoomSync(room, "join", (), (event,)),))
@@ -224,12 +314,98 @@ async def test_a_person_may_begin_the_chat(homeserver: FakeHomeserver, desk: Des
         event = {"type": "m.room.member", "state_key": STEWARD, "sender": sender, "content": content}
         return RoomSync(room, "invite", (event,), ())
 
-    homeserver.custody[f"POST {BASE}/join/!hers:a"] = {}
+    homeserver.custody |= {f"POST {BASE}/join/!hers:a": {}, f"{BASE}/rooms/!hers:a/state": room_state()}
     work = Talk(desk)
     rooms = (invite("!hers:a", ADA), invite("!evil:x", "@eve:elsewhere.example"))
     await work.handle(Batch("s1", "s2", rooms))
     await work.attend()
     await work.attend()
-    assert desk.direct.known(ADA) == "!hers:a"
+    assert desk.direct.person_of("!hers:a") == ADA
+    assert await desk.direct.room_for(ADA) == "!hers:a"
     assert [path for path, _ in homeserver.bodies if "/join/" in path] == [f"{BASE}/join/!hers:a"]
     assert ["Good day." in body for body in queued(desk)] == [True]
+
+
+async def test_a_second_chat_is_a_chat_too(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """Who has a chat and begins another is greeted and answered there, and still answered in the first."""
+    await desk.direct.room_for(ADA)
+    homeserver.custody |= {f"POST {BASE}/join/!second:a": {}, f"{BASE}/rooms/!second:a/state": room_state()}
+    content = {"membership": "invite", "is_direct": True}
+    invite = {"type": "m.room.member", "state_key": STEWARD, "sender": ADA, "content": content}
+    work = Talk(desk)
+    await work.handle(Batch("s1", "s2", (RoomSync("!second:a", "invite", (invite,), ()),)))
+    await work.attend()
+    rooms = (RoomSync("!second:a", "join", (), (said("!help"),)), RoomSync(CHAT, "join", (), (said("!help "),)))
+    await work.handle(Batch("s2", "s3", rooms))
+    found = [row["room"] for row in desk.store.rows("SELECT room FROM outgoing ORDER BY seq")]
+    assert found == ["!second:a", "!second:a", CHAT]
+
+
+async def test_a_chat_of_earlier_is_found_at_the_start(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """A room with one person that was never looked at: commands are answered there, other words are not; groups are none."""
+    homeserver.custody |= {
+        f"{BASE}/joined_rooms": {"joined_rooms": ["!early:a", "!group:a"]},
+        f"{BASE}/rooms/!early:a/state": room_state(),
+        f"{BASE}/rooms/!group:a/state": room_state({"@carol:acme.example": "join"}),
+    }
+    work = Talk(desk)
+    await work.attend()
+    assert (desk.direct.person_of("!early:a"), desk.direct.person_of("!group:a")) == (ADA, None)
+    rooms = tuple(RoomSync(r, "join", (), (said("!help"), said("hello"))) for r in ("!early:a", "!group:a"))
+    await work.handle(Batch("s1", "s2", rooms))
+    assert [row["room"] for row in desk.store.rows("SELECT room FROM outgoing")] == ["!early:a"]
+
+
+def alarms(homeserver: FakeHomeserver) -> list[dict[str, Any]]:
+    """Return the alarms that were put."""
+    return [body for path, body in homeserver.bodies if path == "outbox" and body["kind"] == "alarm"]
+
+
+async def test_a_receipt_that_is_refused_for_good_raises_one_alarm(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """The server takes the room but not the message: the security team learns who was not told of what."""
+    homeserver.custody |= {"outbox": {"records": [refusal(1)]}, "POST outbox": {"id": "r-9"}}
+    work = Receipts(desk)
+    await work.turn()
+    with desk.store.transaction() as db:
+        db.execute("UPDATE outgoing SET status = 'failed', error = '403 M_FORBIDDEN: no'")
+    await work.report()
+    await work.report()
+    (alarm,) = alarms(homeserver)
+    assert (alarm["subject"], alarm["room"], alarm["body"]["code"]) == (ADA, CHAT, "receipt-not-sent")
+    assert alarm["body"]["refusal"] == "r-1"
+    assert "M_FORBIDDEN" in alarm["body"]["text"]
+
+
+async def test_a_chat_that_is_refused_for_good_raises_one_alarm(
+    homeserver: FakeHomeserver, desk: Desk, clock: Clock
+) -> None:
+    """Where no chat can be opened the refusals are acknowledged, folded, and told to the security team."""
+    homeserver.custody |= {"outbox": {"records": [refusal(1), refusal(2)]}, "POST outbox": {"id": "r-9"}}
+    homeserver.refusals = {f"{BASE}/createRoom"}
+    work = Receipts(desk)
+    await work.turn()
+    await work.report()
+    await work.report()
+    assert acknowledged(homeserver) == ["r-1", "r-2"]
+    assert [alarm["body"]["refusal"] for alarm in alarms(homeserver)] == ["r-1"]
+    homeserver.custody["outbox"] = {"records": []}
+    clock.now += desk.config.fold_window + 1
+    await work.turn()
+    await work.turn()
+    await work.report()
+    assert [alarm["body"]["refusal"] for alarm in alarms(homeserver)] == ["r-1", "r-2"]
+    assert queued(desk) == []
+
+
+async def test_me_names_only_what_is_enforced(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """Settings that no part enforces yet are not told as if they held."""
+    await desk.direct.room_for(ADA)
+    homeserver.custody["me"] = {
+        "features": [],
+        "limits": {"max_file": 50_000_000, "call_minutes": "120/day", "concurrent_calls": 2, "sources": {}},
+        "session": {"lifetime": 36000, "ends_when_away": 900, "per_kind": {"web": 1}, "max_sessions": 3, "until": None},
+    }
+    await Talk(desk).handle(Batch("s1", "s2", (RoomSync(CHAT, "join", (), (said("!me"),)),)))
+    (body,) = queued(desk)
+    assert all(part in body for part in ("50 MB", "10 h", "log-ons at the same time: 3"))
+    assert not any(part in body for part in ("call", "away", "120/day", "kind of client", "900", "15 min"))

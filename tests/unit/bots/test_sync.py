@@ -204,3 +204,22 @@ async def test_hostile_sections_are_values_not_exceptions(homeserver: FakeHomese
     batch = await Sync(client, history=True).fetch("s1", 0)
     events = [e for room in batch.rooms for e in room.events()]
     assert events == [{"event_id": "$1", "content": {"body": "\ud800", "n": 123456789012345678901234567890}}]
+
+
+async def test_the_first_sync_does_not_wait_for_news(homeserver: FakeHomeserver, client: BotClient) -> None:
+    """A bot that starts knows at once that it works; only from then on may an idle server hold its requests."""
+    homeserver.syncs = [Failure(502), {"next_batch": "s2"}, {"next_batch": "s3"}]
+    done = asyncio.Event()
+
+    async def handle(batch: Batch) -> None:
+        if batch.next_batch == "s3":
+            done.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(
+        run(Sync(client, history=True), lambda: "s1", handle, wait=7, backoff=Backoff(0.01, 0.01))
+    )
+    await asyncio.wait_for(done.wait(), 10)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert [r.query["timeout"] for r in homeserver.requests] == ["0", "0", "7000"]

@@ -124,6 +124,11 @@ def test_each_bot_has_its_own_registration_and_configuration(state: State, bot: 
     assert not re.fullmatch(rule["regex"], f"@charter-{bot}:acmeXexample")
     config = load_config(state.bots / f"{bot}.yaml", ScribeConfig if bot == "scribe" else StewardConfig)
     assert raw["as_token"] == config.token()
+    assert isinstance(config, ScribeConfig | StewardConfig)
+    assert config.timezone == "Europe/Berlin"
+    assert set(config.bots) == {"@charter-scribe:acme.example", "@charter-steward:acme.example"}
+    other = config.steward if isinstance(config, ScribeConfig) else config.scribe
+    assert other in config.bots
 
 
 def test_tokens_differ_and_stay(state: State) -> None:
