@@ -200,6 +200,10 @@ class Compiled:
         """Return the table of a feature, for explanations."""
         return self._tables.get(feature)
 
+    def servers(self, feature: str) -> tuple[str, ...]:
+        """Return the servers whose rules list a feature, for anybody."""
+        return tuple(server for server, tables in self._servers.items() if feature in tables)
+
     def server_table(self, server: str, feature: str) -> Table | None:
         """Return the table of a feature towards a server, for explanations."""
         return self._servers.get(server.lower(), {}).get(feature)

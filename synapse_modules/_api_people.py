@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from synapse.api.errors import Codes, SynapseError
 
-from charter.catalogue import names
+from charter.overview import KINDS, overview
 from charter.why import Question, QuestionError, explain
 from synapse_modules._api_router import PERSONAL, RECORDERS, Call, Route
 
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from charter.judge import Compiled
     from charter.policy.model import RoomKind
     from charter.terms import Limits, SessionTerms
+    from charter.verdict import Verdict
     from synapse_modules._runtime import Runtime
-
-KINDS: Final = ("private", "direct", "public", "external")
 
 
 class PeopleCalls:
@@ -64,7 +63,7 @@ class PeopleCalls:
         question = Question(
             user,
             feature,
-            room=cast("RoomKind | None", kind),
+            room=kind,
             server=call.query("server"),
             other=call.query("with"),
             network=call.query("network"),
@@ -114,16 +113,15 @@ def _me(compiled: Compiled, user: str, now: float) -> dict[str, Any]:
     return {
         "user": user,
         "policy": compiled.digest,
-        "features": [_feature(compiled, user, feature, now) for feature in names(compiled.networks)],
+        "features": [_feature(feature, verdicts) for feature, verdicts in overview(compiled, user, now).items()],
         "limits": _terms(compiled.limits(user, now)),
         "session": _terms(compiled.session(user, now)),
         "readers": _readers(compiled)["readers"],
     }
 
 
-def _feature(compiled: Compiled, user: str, feature: str, now: float) -> dict[str, Any]:
+def _feature(feature: str, verdicts: dict[RoomKind, Verdict]) -> dict[str, Any]:
     """Return one feature: allowed if it is in some kind of room, and in which."""
-    verdicts = {kind: compiled.decide(user, feature, kind, now) for kind in KINDS}
     kinds = [kind for kind, verdict in verdicts.items() if verdict.allowed]
     verdict = verdicts[kinds[0] if kinds else "private"]
     ends = [one.until for one in verdicts.values() if one.until is not None]
