@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from charter.catalogue import UNKNOWN, names, summary
+from charter.compiled import SERVICE
 from charter.crossing import carried_as
 from charter.errors import CharterError
 from charter.facts import ActFacts, GatewayFacts, RoomFacts
@@ -80,7 +81,7 @@ class Explanation:
         verdict: the judgement.
         reason: one sentence, also for an allowance.
         deciding: the rules that decided.
-        almost: the rules that name the person, or give the feature to others, and did not apply.
+        almost: the rules that name the person, or give the feature to a group of others, and did not apply.
         changes_at: POSIX seconds at which the decision changes next, or None.
         digest: the policy's.
         timezone: the organisation's.
@@ -227,6 +228,8 @@ def _almost(  # noqa: PLR0913 - the question and its answer
         for entry in table.entries if table else ():
             if entry.id in verdict.rules or entry.id in notes:
                 continue
+            if _is_nothing_to(compiled, user, entry, now):
+                continue
             why = _why_not(compiled, user, entry, room.kind, now)
             if why == _OUTWEIGHED and isinstance(facts, GatewayFacts):
                 why = _why_not_across(compiled, entry.id, facts) or why
@@ -235,11 +238,23 @@ def _almost(  # noqa: PLR0913 - the question and its answer
     return list(notes.values())
 
 
+def _is_nothing_to(compiled: Compiled, user: str, entry: Entry, now: float) -> bool:
+    """Return whether a rule for others is of no interest to a person.
+
+    Of interest is what others have and the person could be given by joining a group. A denial for others, a rule
+    that has expired, and one for named people or another application service's users are not.
+    """
+    if any(name_means(compiled, user, name) for name in entry.to):
+        return False
+    joinable = any(not name.startswith(("@", SERVICE)) for name in entry.to)
+    return not (entry.allow and joinable) or now >= entry.validity.end
+
+
 def _why_not(compiled: Compiled, user: str, entry: Entry, kind: str, now: float) -> str:  # noqa: PLR0911 - one answer each
     """Return why a rule does not apply, or that another outweighs it."""
     excepted = next((name for name in entry.except_ if compiled.member(user, name)), None)
     if not any(name_means(compiled, user, name) for name in entry.to):
-        return "only for " + ", ".join(name.removeprefix("service:") for name in entry.to)
+        return "only for " + ", ".join(entry.to)
     if excepted is not None:
         return "you are excepted" if excepted == user else f"you are excepted (as one of {excepted})"
     if now >= entry.validity.end:

@@ -13,9 +13,12 @@ from charter.judge_cli import test_command as scenarios_command
 from charter.judge_cli import why_command
 from charter.ldif import read_ldif
 from charter.policy import load
+from charter.why import Question, explain
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.unit.charter.conftest import Make
 
 POLICY = """\
 version: 1
@@ -177,6 +180,33 @@ def test_a_question_that_makes_no_sense_fails_the_tool(
     """Exit code 2, with a suggestion."""
     assert run(["why", *words, "--policy", str(folder), "--directory", str(folder / "people.ldif")]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_rules_that_are_nothing_to_a_person_are_left_out(make: Make) -> None:
+    """Services' rules, denials and expired rules for others, and rules for named others are noise; groups are not."""
+    compiled = make(
+        groups={"callers": {"users": ["@max:acme.example"]}},
+        grants=[
+            {"id": "group", "to": ["callers"], "allow": ["call.*"]},
+            {"id": "mixed", "to": ["@max:acme.example", "callers"], "allow": ["call.*"]},
+            {"id": "person", "to": ["@bob:acme.example"], "allow": ["call.*"]},
+            {"id": "denial", "to": ["bob"], "deny": ["call.*"]},
+            {"id": "bygone", "to": ["bob"], "allow": ["call.*"], "until": "2020-01-01"},
+            {"id": "mine-once", "to": ["ada"], "allow": ["call.*"], "until": "2020-01-01"},
+            {"id": "not-me", "to": ["staff"], "deny": ["call.*"], "except": ["@ada:acme.example"]},
+        ],
+        services=[
+            {"id": "desk", "users": "@_desk_.*:acme.example", "allow": ["call.*"], "stage": "shadow"},
+            {"id": "bell", "users": "@_bell_.*:acme.example", "allow": ["call.*"]},
+        ],
+    )
+    now = dt.datetime.fromisoformat(MONDAY).timestamp()
+
+    def almost(user: str) -> list[str]:
+        return [note.rule for note in explain(compiled, Question(user, "call.voice"), now).almost]
+
+    assert almost("ada") == ["group", "mine-once", "mixed", "not-me"]
+    assert almost("@_desk_1:acme.example") == ["desk", "group", "mixed"]
 
 
 def test_without_a_directory_a_note_says_so(folder: Path) -> None:
