@@ -26,8 +26,8 @@ HIDDEN_FEATURES = (
 
 TRANSLATIONS = {
     "upload_failed_generic": {
-        "en": "The file '%(fileName)s' was not accepted. If a rule stands against it, charter-steward tells you which, in your chats.",
-        "de": "Die Datei '%(fileName)s' wurde nicht angenommen. Steht eine Regel dagegen, nennt charter-steward sie in deinen Chats.",
+        "en": "The file '%(fileName)s' was not accepted. If a rule stands against it, Charter steward tells you which, in your chats.",
+        "de": "Die Datei '%(fileName)s' wurde nicht angenommen. Steht eine Regel dagegen, nennt Charter steward sie in deinen Chats.",
     },
 }
 """Element's words where it drops the server's: for a refused upload it says only that it failed."""

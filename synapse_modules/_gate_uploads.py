@@ -116,7 +116,7 @@ class UploadGate:
         verdict = self._any(
             compiled, user, ("file.other", "file.image", "file.video", "file.audio", "file.voice"), size
         )
-        if not verdict.allowed and self._is_kept(compiled, user, size):
+        if not verdict.allowed and self._is_kept(compiled, user, (), size):
             return True
         await self._decisions.require(compiled, user, verdict, Act("upload", content={"size": size}))
         return True
@@ -133,13 +133,14 @@ class UploadGate:
         found, size = await self._media.sniff(file)
         compiled = self._runtime.compiled()
         feature = media_feature(found)
-        verdict = self._any(compiled, user, (feature, *ALSO.get(feature, ())), size, found)
+        features = (feature, *ALSO.get(feature, ()))
+        verdict = self._any(compiled, user, features, size, found)
         act = Act(
             "upload",
             subject=f"mxc://{self._runtime.api.server_name}/{info.file_id}",
             content={"content_type": found, "size": size},
         )
-        if compiled is not None and not verdict.allowed and self._is_kept(compiled, user, size, found):  # noqa: SIM102 - asks the database
+        if compiled is not None and not verdict.allowed and self._is_kept(compiled, user, features, size, found):  # noqa: SIM102 - asks the database
             if await self._has_room(user, size):
                 await self._withhold(compiled, verdict, act, user, file.path)
                 return NOT_SPAM
@@ -147,8 +148,15 @@ class UploadGate:
         self._media.remember(info.file_id, Media(user, found))
         return NOT_SPAM
 
-    def _is_kept(self, compiled: Compiled | None, user: str, size: int, content_type: str | None = None) -> bool:
-        """Whether a refused upload is withheld: the policy replaces messages, and only the kind of file stands against it.
+    def _is_kept(
+        self,
+        compiled: Compiled | None,
+        user: str,
+        features: tuple[str, ...],
+        size: int,
+        content_type: str | None = None,
+    ) -> bool:
+        """Whether a refused upload is withheld: the policy replaces messages, and no grant gives this kind of file.
 
         Limits, a stale directory and the lack of a policy are answered at the upload.
         """
@@ -159,8 +167,11 @@ class UploadGate:
         ):
             return False
         limits = compiled.limits(user, self._runtime.now())
-        fits = limits.max_file is None or size <= limits.max_file
-        return fits and (content_type is None or limits.allows_type(content_type))
+        if limits.max_file is not None and size > limits.max_file:
+            return False
+        if content_type is None or limits.allows_type(content_type):
+            return True
+        return not self._any(compiled, user, features, 0).allowed
 
     async def _has_room(self, user: str, size: int) -> bool:
         """Whether the volume that Synapse checks next has room; what exceeds it is not kept."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(1200)]
 
-STEWARD = "charter-steward"
+STEWARD = "Charter steward"
 SCRIBE = "@charter-scribe:acme.example"
 PDF = b"%PDF-1.4\n1 0 obj <</Type /Catalog>> endobj\ntrailer <</Root 1 0 R>>\n%%EOF\n"
 
@@ -101,24 +101,35 @@ def test_employee_begins_a_direct_chat_and_is_read(company: Company, at_element:
         assert ada.outside == []
 
 
-def test_refused_upload_is_explained_by_the_steward(company: Company, at_element: Opener, tmp_path: Path) -> None:
-    """Tom, a contractor, may upload nothing: Element says so, the steward says why, the chat goes on."""
+def test_refused_file_of_a_contractor_is_replaced_by_a_notice(
+    company: Company, at_element: Opener, tmp_path: Path
+) -> None:
+    """Tom, a contractor, may send no file: a notice stands in its place, the steward says why, the chat goes on."""
     bob, room = direct(company, "bob", "tom")
     with at_element("tom") as (tom,):
         tom.open("Bob Carter")
         tom.send_file(offer(tmp_path))
-        dialog = tom.page.get_by_role("dialog").filter(has_text="Upload Failed")
-        expect(dialog).to_contain_text("charter-steward tells you which, in your chats")
-        dialog.get_by_role("button", name="OK").click()
+        notice = tom.message("This message was not delivered.")
+        expect(notice).to_contain_text("Contractors exchange files through the data room.")
+        expect(notice).to_contain_text("no-files-for-contractors")
+        expect(tom.page.get_by_role("dialog")).to_have_count(0)
+        expect(tom.message("offer.pdf")).to_have_count(0)
+        expect(tom.unsent()).to_have_count(0)
         room_works(tom, bob, room, "It is in the data room.")
+        expect(tom.tile(STEWARD)).to_be_visible()
+        tom.picture(tmp_path / "refusal.png")
         told = receipt(tom)
+        tom.picture(tmp_path / "receipt.png")
+        assert told.count("your message was replaced by a note") == 1
         assert "Contractors exchange files through the data room." in told
         assert re.search(r"Rule: no-files-for-contractors \(grants\.yaml:\d+\)", told), told
         assert "#it-security:acme.example" in told
 
 
-def test_refused_file_is_replaced_by_a_notice(company: Company, at_element: Opener, tmp_path: Path) -> None:
-    """Dora's file is refused in direct chats only: a notice with reason, rule and contact stands in its place."""
+def test_file_refused_in_this_room_is_replaced_by_a_notice(
+    company: Company, at_element: Opener, tmp_path: Path
+) -> None:
+    """Dora's file is uploaded and refused in direct chats only: a notice with reason, rule and contact stands in its place."""
     company.add_rule(
         "no-files-in-direct-chats",
         {"to": ["sales"], "deny": ["file.*"], "in": ["direct"], "reason": "Offers are sent from the sales room."},
@@ -134,14 +145,30 @@ def test_refused_file_is_replaced_by_a_notice(company: Company, at_element: Open
         expect(dora.message("offer.pdf")).to_have_count(0)
         expect(dora.unsent()).to_have_count(0)
         room_works(dora, bob, room, "I sent it in the sales room.")
-        expect(dora.tile(STEWARD)).to_be_visible()
-        dora.picture(tmp_path / "refusal.png")
         told = receipt(dora)
-        dora.picture(tmp_path / "receipt.png")
         assert "your message was replaced by a note" in told
         assert "Offers are sent from the sales room." in told
         assert re.search(r"Rule: no-files-in-direct-chats \(\S+\.yaml:\d+\)", told), told
         assert "#it-security:acme.example" in told
+
+
+def test_upload_beyond_a_limit_is_explained_by_the_steward(
+    company: Company, at_element: Opener, tmp_path: Path
+) -> None:
+    """Sven may send files, but not of every type: Element says that it failed, the steward says why, the chat goes on."""
+    bob, room = direct(company, "bob", "sven")
+    odd = tmp_path / "odd.bin"
+    odd.write_bytes(bytes(range(1, 9)) * 20)
+    with at_element("sven") as (sven,):
+        sven.open("Bob Carter")
+        sven.send_file(odd)
+        dialog = sven.page.get_by_role("dialog").filter(has_text="Upload Failed")
+        expect(dialog).to_contain_text("Charter steward tells you which, in your chats")
+        dialog.get_by_role("button", name="OK").click()
+        room_works(sven, bob, room, "I will send a document.")
+        told = receipt(sven)
+        assert "Files of the type application/octet-stream are not allowed for you" in told
+        assert re.search(r"Rule: usual \(limits\.yaml:\d+\)", told), told
 
 
 def test_refused_call_says_why(company: Company, at_element: Opener) -> None:
