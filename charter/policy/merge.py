@@ -155,6 +155,48 @@ def prune(merged: Merged, paths: Iterable[Path]) -> Merged:
     return Merged(root, merged.sources)
 
 
+def trim(merged: Merged, paths: Iterable[Path]) -> Merged:
+    """Return the document without the very nodes that the paths name; of a path that ends nowhere, its last node.
+
+    The tree given stays as it is; indices of the new one are its own.
+    """
+    assert merged.root is not None
+    root = _copy_deep(merged.root)
+    assert isinstance(root, Mapping)
+    gone: dict[int, tuple[Node, set[str | int]]] = {}
+    for path in paths:
+        node: Node = root
+        last: tuple[Node, str | int] | None = None
+        for step in path:
+            child = _child(node, step)
+            if child is None:
+                break
+            last, node = (node, step), child
+        if last is not None:
+            gone.setdefault(id(last[0]), (last[0], set()))[1].add(last[1])
+    for parent, steps in gone.values():
+        if isinstance(parent, Mapping):
+            parent.values = {name: value for name, value in parent.values.items() if name not in steps}
+        elif isinstance(parent, Sequence):
+            parent.items[:] = [item for index, item in enumerate(parent.items) if index not in steps]
+    return Merged(root, merged.sources)
+
+
+def _child(node: Node, step: str | int) -> Node | None:
+    if isinstance(node, Mapping):
+        return node.values.get(str(step))
+    if isinstance(node, Sequence) and isinstance(step, int) and 0 <= step < len(node.items):
+        return node.items[step]
+    return None
+
+
+def _copy_deep(node: Node) -> Node:
+    if isinstance(node, Mapping):
+        values = {name: _copy_deep(value) for name, value in node.values.items()}
+        return Mapping(node.span, values, dict(node.keys))
+    return Sequence(node.span, [_copy_deep(item) for item in node.items]) if isinstance(node, Sequence) else node
+
+
 def _copy_all(node: Mapping) -> Mapping:
     copied = _copy(node)
     assert isinstance(copied, Mapping)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
-from charter.policy.checks import Surroundings, check
+from charter.policy.checks import BUT_NAMES, CHECKS, Defined, Surroundings, check, check_names
 from charter.policy.diagnostics import Diagnostic, has_errors, ordered
-from charter.policy.merge import Merged, merge, prune
+from charter.policy.merge import Merged, merge, prune, trim
 from charter.policy.model import Policy
 from charter.policy.policy_set import PolicySet, SourcePlace
 from charter.policy.source import MAX_BYTES, Mapping, Scalar, Sequence, read_source
@@ -18,10 +18,12 @@ from charter.policy.values import show
 
 if TYPE_CHECKING:
     import datetime as dt
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from collections.abc import Sequence as Listed
     from pathlib import Path
 
     from charter.directory import DirectorySnapshot
+    from charter.policy.checks import Check
     from charter.policy.diagnostics import Span
     from charter.policy.shape import Path as NodePath
 
@@ -41,6 +43,9 @@ RULE_LISTS: Final[tuple[NodePath, ...]] = (
 """The lists whose items have an id; ids are unique over all of them and the groups."""
 
 MAX_FILES: Final = 1000
+
+_ROUNDS: Final = 4
+"""How often what is left of a policy with errors is tried: a wrong item, then its list, then its rule."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,10 +132,12 @@ def load_files(files: dict[str, bytes | str], around: Surroundings | None = None
         return LoadResult(None, ordered(found))
     complete = not has_errors(tuple(found))
     places, doubled = _places(merged)
-    policy, checked, errors = _validate(merged, complete=complete)
+    policy, readings, errors = _validate(merged, complete=complete)
     found += doubled + errors
-    if policy is not None and checked is not None and complete:
-        found += check(checked, policy, around or Surroundings(), _ids(merged, "group"), _ids(merged, "network"))
+    if complete:
+        defined = Defined(frozenset(_ids(merged, "group")), tuple(_ids(merged, "network")))
+        for reading in readings:
+            found += check(reading.tree, reading.policy, around or Surroundings(), defined, reading.checks)
     diagnostics = ordered(found)
     if policy is None or has_errors(diagnostics):
         return LoadResult(None, diagnostics)
@@ -141,24 +148,51 @@ def _refused(found: Diagnostic) -> LoadResult:
     return LoadResult(None, (found,))
 
 
-def _validate(merged: Merged, *, complete: bool) -> tuple[Policy | None, Merged | None, list[Diagnostic]]:
-    """Return the policy, the tree it was made from, and the errors.
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A policy, the tree that it was made from, and the checks that make sense of it."""
 
-    With errors, the policy lacks the rules and groups that have them, so that the other checks can still run;
-    it is None where nothing sensible remains.
+    tree: Merged
+    policy: Policy
+    checks: Listed[Check] = CHECKS
+
+
+def _validate(merged: Merged, *, complete: bool) -> tuple[Policy | None, list[_Reading], list[Diagnostic]]:
+    """Return the policy, what to check, and the errors.
+
+    With errors there is a policy without the rules and groups that have them, for what a rule means beside
+    others, and one without only the wrong words, for the names in the rest of such a rule; neither is there
+    where nothing sensible remains.
     """
-    assert merged.root is not None
     try:
-        return _model(merged), merged, []
+        policy = _model(merged)
     except ValidationError as error:
         found = translate(merged, error)
-        pruned = prune(merged, [detail["loc"] for detail in error.errors(include_url=False, include_input=False)])
+        paths = _paths(error)
+    else:
+        return policy, [_Reading(merged, policy)], []
     if not complete:
         found = [one for one in found if one.code != "missing-key"]
-    try:
-        return _model(pruned), pruned, found
-    except ValidationError:
-        return None, None, found
+    readings = [_read_without(merged, paths, prune, BUT_NAMES), _read_without(merged, paths, trim, (check_names,))]
+    known = [reading for reading in readings if reading is not None]
+    return (known[0].policy if known else None), known, found
+
+
+def _read_without(
+    merged: Merged, paths: list[NodePath], without: Callable[[Merged, list[NodePath]], Merged], checks: Listed[Check]
+) -> _Reading | None:
+    """Return what remains without the errors at these paths, and without those that this brings about."""
+    for _ in range(_ROUNDS):
+        merged = without(merged, paths)
+        try:
+            return _Reading(merged, _model(merged), checks)
+        except ValidationError as error:
+            paths = _paths(error)
+    return None
+
+
+def _paths(error: ValidationError) -> list[NodePath]:
+    return [detail["loc"] for detail in error.errors(include_url=False, include_input=False)]
 
 
 def _model(merged: Merged) -> Policy:

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 
 
 def translate(merged: Merged, error: ValidationError) -> list[Diagnostic]:
-    """Return one finding for each error."""
-    return [_translate(merged, detail) for detail in error.errors(include_url=False)]
+    """Return one finding for each error; a list is not called too short for its items that have errors."""
+    details = error.errors(include_url=False)
+    above = {detail["loc"][:depth] for detail in details for depth in range(len(detail["loc"]))}
+    return [
+        _translate(merged, detail) for detail in details if detail["type"] != "too_short" or detail["loc"] not in above
+    ]
 
 
 def closest(word: str, words: Iterable[str]) -> str | None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zoneinfo
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 from charter.policy.checks.context import Context, Surroundings
 from charter.policy.checks.groups import check_groups
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from charter.policy.merge import Merged
     from charter.policy.model import Policy
 
-__all__ = ["Surroundings", "check"]
+__all__ = ["BUT_NAMES", "CHECKS", "Check", "Defined", "Surroundings", "check", "check_names"]
+
+Check = Callable[[Context], None]
 
 CHECKS = (
     check_names,
@@ -36,10 +39,23 @@ CHECKS = (
     check_compliance,
     check_encryption,
 )
+BUT_NAMES = tuple(one for one in CHECKS if one is not check_names)
+
+
+class Defined(NamedTuple):
+    """What the files define, also where it did not parse.
+
+    Attributes:
+        groups: group ids.
+        networks: network ids.
+    """
+
+    groups: frozenset[str]
+    networks: tuple[str, ...]
 
 
 def check(
-    merged: Merged, policy: Policy, around: Surroundings, groups: Iterable[str], networks: Iterable[str]
+    merged: Merged, policy: Policy, around: Surroundings, defined: Defined, checks: Iterable[Check] = CHECKS
 ) -> list[Diagnostic]:
     """Return what is wrong or doubtful.
 
@@ -47,11 +63,11 @@ def check(
         merged: the tree that the policy was made from; its lists have the same indices.
         policy: the policy, perhaps without the parts that did not parse.
         around: what is known besides.
-        groups: every group id that the files define, also of groups that did not parse.
-        networks: the same for networks.
+        defined: what rules may name.
+        checks: which checks.
     """
     zone = zoneinfo.ZoneInfo(policy.organisation.timezone)
-    context = Context(merged, policy, around, zone, frozenset(groups), tuple(networks))
-    for one in CHECKS:
+    context = Context(merged, policy, around, zone, defined.groups, defined.networks)
+    for one in checks:
         one(context)
     return context.found

@@ -292,6 +292,29 @@ def test_everything_is_reported_at_once() -> None:
     assert codes == ["unknown-group", "unknown-feature", "unknown-key", "unknown-group"]
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (GRANT + ", alow: [x], except: [led]}", ["unknown-key", "unknown-group"]),
+        ("grants: [{id: a, to: [stff], alow: [x]}]", ["unknown-group", "unknown-key"]),
+        ("grants: [{id: a, to: [stff], allow: [chat.txt], excpt: [x]}]", ["unknown-group", "unknown-feature", "unknown-key"]),
+        ("grants: [{id: a, to: [[x], stff], allow: [chat.txt]}]", ["wrong-type", "unknown-group", "unknown-feature"]),
+        ("grants: [{id: a, to: [[x]], allow: [chat.txt]}]", ["wrong-type"]),
+        ("grants: [{id: a, to: [stff], allow: [chat.text], during: {dayz: mon}}]", ["unknown-group", "unknown-key"]),
+        ("limits: [{id: a, to: [stff], max_file: 5mb}]", ["unknown-group", "bad-value"]),
+        ("grants: [{id: a, to: [staff], allow: [chat.*], x: 1}, {id: b, to: [stff], deny: [chat.*], y: 1}]", ["unknown-key", "unknown-group", "unknown-key"]),
+        (GRANT + "}\n  - {id: d, to: [staff], deny: [chat.*], excpt: [leads]}", ["unknown-key"]),
+        ("gateway: {networks: [{id: n, kind: xmp}], grants: [{id: x, to: [stff], network: n, destination: ['*']}]}", ["bad-value", "unknown-group", "unknown-key"]),
+        ("gateway: {networks: [{id: n, kind: xmpp, host: x}], grants: [{id: x, to: [staff], network: m, senders: ['*'], hosts: []}]}", ["unknown-key", "unknown-network", "unknown-key"]),
+        ("services: [{id: s, users: '(a+)+', allow: [chat.txt]}]", ["bad-value"]),
+        ("compliance: {readers: [stff], reader: [x]}", ["unknown-group", "unknown-key"]),
+    ],
+)  # fmt: skip
+def test_a_rule_with_a_mistake_of_shape_is_read_on(text: str, expected: list[str]) -> None:
+    """Wrong names in the rest of it are found too, each mistake once; what the rule would mean is not guessed."""
+    assert expected == [found.code for found in _load(text).diagnostics]
+
+
 def test_a_broken_group_is_still_a_group() -> None:
     """Rules that name a group which has a mistake of its own are not said to name nothing."""
     text = "  odd: {user: []}\ngrants: [{id: a, to: [odd], allow: [chat.text]}]"
