@@ -176,7 +176,8 @@ def trim(merged: Merged, paths: Iterable[Path]) -> Merged:
             gone.setdefault(id(last[0]), (last[0], set()))[1].add(last[1])
     for parent, steps in gone.values():
         if isinstance(parent, Mapping):
-            parent.values = {name: value for name, value in parent.values.items() if name not in steps}
+            for step in steps:
+                parent.values.pop(str(step))
         elif isinstance(parent, Sequence):
             parent.items[:] = [item for index, item in enumerate(parent.items) if index not in steps]
     return Merged(root, merged.sources)
