@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import IncompleteRead
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,6 +28,12 @@ CLOSED = (
     OPEN
     + """
   - {id: silence, to: ["@bob:acme.example"], deny: [chat.text, file.image], reason: Bob is silent.}
+"""
+)
+PICTURES = (
+    OPEN
+    + """
+  - {id: pictures-only, to: ["@dora:acme.example"], deny: [file.other]}
 """
 )
 PROCESSES = ("main", "worker1", "worker2")
@@ -82,3 +89,29 @@ def test_rooms_made_on_a_worker_are_judged_there(gate: Gate) -> None:
     assert refused.status == 403
     room = joined(carol, [])
     until(lambda: SCRIBE in carol.get(f"/rooms/{room}/joined_members").body["joined"], "the scribe joined")
+
+
+def test_a_withheld_upload_is_refused_on_every_process(gate: Gate) -> None:
+    """What main took in is known for what it is on the workers, whatever the message claims and a later policy allows."""
+    gate.apply(PICTURES)
+    alice, dora = gate.homeserver.user("anna"), gate.homeserver.user("dora")
+    room = joined(alice, [dora])
+    uri = dora.upload(b"%PDF-1.7 plan", "image/png").body["content_uri"]
+    image = {"msgtype": "m.image", "body": "p.png", "url": uri, "info": {"mimetype": "image/png"}}
+    for policy in (PICTURES, OPEN):
+        gate.apply(policy)
+        for process in PROCESSES:
+            sent = _at(gate, dora, process).send(room, image)
+            content = next(e["content"] for e in alice.messages(room) if e["event_id"] == sent.body["event_id"])
+            assert content["org.charter.refusal"]["feature"] == "file.other", (process, content)
+    rows = gate.scribe.request("GET", "/_synapse/client/charter/v1/outbox", query={"limit": "1000"}).body["records"]
+    assert [r["body"]["content"]["media_id"] for r in rows if r["body"].get("answer") == "withheld"] == [uri[-24:]]
+    path = f"/_matrix/client/v1/media/download/{uri.removeprefix('mxc://')}"
+
+    def gone() -> bool:
+        try:
+            return alice.request("GET", path).status == 404
+        except IncompleteRead:
+            return False
+
+    until(gone, "the media is quarantined")

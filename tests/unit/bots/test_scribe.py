@@ -115,6 +115,15 @@ def test_lines_read_like_sentences(
     assert shown(kind, content, **more) == expected
 
 
+@pytest.mark.parametrize(("answer", "mark"), [("reject", "refused"), ("replace", "refused"), ("withheld", "withheld")])
+def test_lines_of_refusals(answer: str, mark: str) -> None:
+    """An upload that was put away is told from the message that follows."""
+    body = {"feature": "file.other", "reason": "No.", "rules": ["files"], "answer": answer}
+    line = line_of(Record("r-1", "refusal", 0, None, ADA, None, body))
+    assert line is not None
+    assert (line.target, line.what, line.mark) == ("audit", "file.other: No. [rule files; r-1]", mark)
+
+
 @given(
     st.sampled_from(["event", "refusal", "logon", "logoff", "policy", "alarm", "directory", "compliance-room", "x"]),
     JSON,

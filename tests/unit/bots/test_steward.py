@@ -146,6 +146,16 @@ async def test_strangers_bots_and_other_records_are_only_acknowledged(homeserver
     assert (queued(desk), acknowledged(homeserver)) == ([], ["r-1", "r-2", "r-3"])
 
 
+async def test_a_withheld_upload_is_told_with_its_message(homeserver: FakeHomeserver, desk: Desk) -> None:
+    """Upload and message are two refusals of one thing: one receipt."""
+    upload = refusal(1, room=None)
+    upload["body"] = upload["body"] | {"answer": "withheld", "path": "upload"}
+    homeserver.custody["outbox"] = {"records": [upload, refusal(2)]}
+    await Receipts(desk).turn()
+    assert ["r-2" in body for body in queued(desk)] == [True]
+    assert acknowledged(homeserver) == ["r-1", "r-2"]
+
+
 async def test_a_refusal_stays_pending_while_the_chat_cannot_be_opened(homeserver: FakeHomeserver, desk: Desk) -> None:
     """A server that is busy loses nothing."""
     homeserver.custody["outbox"] = {"records": [refusal(1)]}

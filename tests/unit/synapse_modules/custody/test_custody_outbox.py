@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 from immutabledict import immutabledict
 
-from synapse_modules._outbox import LOST, Outbox, consumers_of, new_record_id
+from synapse_modules._outbox import LOST, Outbox, consumers_of, new_record, new_record_id
 from tests.unit.synapse_modules.custody.custody_doubles import Api
 
 if TYPE_CHECKING:
@@ -59,6 +60,20 @@ async def test_row_goes_when_nobody_waits(api: Api) -> None:
     assert await outbox.acknowledge("scribe", [record_id, "r-other"]) == 1
     assert await outbox.depth() == 0
     assert await outbox.committed(record_id)
+
+
+async def test_a_record_and_what_belongs_to_it_are_one_transaction(api: Api) -> None:
+    """Both are committed, or neither."""
+    outbox = outbox_of(api)
+
+    def note(txn: Any, record_id: str) -> None:
+        txn.execute("INSERT INTO charter_notes (name, value) VALUES ('beside', ?)", (record_id,))
+
+    first = new_record("refusal", room=None, actor=None, subject=None, body={})
+    assert await outbox.put_with(note, first) == first.id
+    with pytest.raises(sqlite3.IntegrityError):
+        await outbox.put_with(note, new_record("refusal", room=None, actor=None, subject=None, body={}))
+    assert [record["id"] for record in await outbox.pending("scribe", 10)] == [first.id]
 
 
 async def test_steward_never_sees_what_was_refused(api: Api) -> None:

@@ -173,3 +173,14 @@ def test_services_that_no_rule_names_are_not_everybody(runtime: Runtime) -> None
     decisions = _decisions_of(runtime)
     assert not decisions.ask(policy, ALICE, TEXT).allowed
     assert decisions.ask(policy, "@bob:acme.example", TEXT).allowed
+
+
+@pytest.mark.parametrize(("stage", "user"), [("shadow", ALICE), ("enforce", "@boss:acme.example")])
+async def test_what_is_not_there_is_refused_to_everybody(runtime: Runtime, stage: str, user: str) -> None:
+    """Neither the shadow stage nor an exemption brings withheld bytes back."""
+    runtime.stage = stage
+    decisions = _decisions_of(runtime)
+    assert await decisions.settle(runtime.policy, user, NO, Act("event", replaceable=True)) is None
+    refusal = await decisions.settle(runtime.policy, user, NO, Act("event", replaceable=True, final=True))
+    assert refusal is not None
+    assert refusal.answer == "replace"
