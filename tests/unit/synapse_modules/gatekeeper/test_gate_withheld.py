@@ -28,8 +28,8 @@ def source(tmp_path: Path) -> Path:
 @pytest.fixture
 def part(tmp_path: Path, source: Path) -> Path:
     """Return a copy of it."""
-    part = _gate_withheld._part(tmp_path / "withheld", "abc")  # noqa: SLF001 - one step of the crash order
-    assert _gate_withheld._copy(source, part) == hashlib.sha256(DATA).hexdigest()  # noqa: SLF001 - as above
+    part = _gate_withheld._part(tmp_path / "withheld", "abc")
+    assert _gate_withheld._copy(source, part) == hashlib.sha256(DATA).hexdigest()
     return part
 
 
@@ -43,7 +43,7 @@ def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:
     """What cannot be read is an error and no file."""
     part = tmp_path / "withheld" / ".part-x"
     with pytest.raises(FileNotFoundError):
-        _gate_withheld._copy(tmp_path / "nothing", part)  # noqa: SLF001 - one step of the crash order
+        _gate_withheld._copy(tmp_path / "nothing", part)
     assert not part.exists()
 
 
@@ -60,7 +60,7 @@ def test_what_was_finished_may_be_finished_again(source: Path, part: Path) -> No
 
 def test_abandoned_copies_go(part: Path) -> None:
     """A copy that is not on record is deleted once it is old; others are left alone."""
-    forget = _gate_withheld._forget_parts  # noqa: SLF001 - what a start does
+    forget = _gate_withheld._forget_parts
     forget(part.parent, set())
     assert part.exists(), "somebody may be making it"
     os.utime(part, (0, 0))
