@@ -187,4 +187,5 @@ def _show_outcomes(outcomes: Sequence[Outcome], suites: Sequence[Suite], folder:
             console.print(f"      {said}", markup=False)
     failed = sum(not outcome.ok for outcome in outcomes)
     style = "bold red" if failed or not outcomes else "bold green"
-    console.print(Text(f"{len(outcomes) - failed} passed, {failed} failed in {len(suites)} files", style))
+    files = "1 file" if len(suites) == 1 else f"{len(suites)} files"
+    console.print(Text(f"{len(outcomes) - failed} passed, {failed} failed in {files}", style))

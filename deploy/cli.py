@@ -114,6 +114,8 @@ def up(  # noqa: PLR0917 - a command has as many parameters as options
             click.echo(json.dumps(found, indent=2))
     else:
         screen.welcome(state, deployment.policy, found)
+    if starting.unapplied(state, deployment):
+        screen.unapplied(state, deployment.policy)
     return 0 if as_meant else TOUR_DIFFERED
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from deploy import database as databases
 from deploy import demo, ports
 from deploy.errors import DeployError, PortTakenError
 from deploy.parts import require_programs
@@ -78,6 +79,8 @@ def choose(state: State, options: Options) -> Deployment:
     port = options.port or (before.homeserver_port if before else DEFAULT_PORT)
     if ports.is_taken(port):
         raise PortTakenError(port)
+    if database != "sqlite":
+        databases.check(database)
     policy, ldif, login_config = _company(state, options, before, is_demo=is_demo)
     policy_set = read_policy(policy)
     if before and policy_set.policy.organisation.server_name != before.server_name:

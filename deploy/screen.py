@@ -63,15 +63,32 @@ def welcome(state: State, policy: Path, found: dict[str, Any]) -> None:
         console.print(f"  In a browser:     {found['client']}")
     elif found["web"]["state"] == "building":
         console.print("  In a browser:     being built; `charter status` says when and where")
+    elif found["web"]["state"] == "failed":
+        console.print(f"  In a browser:     the client could not be built: {escape(found['web']['step'])}")
+    elif found["web"]["state"] == "ready":
+        console.print("  In a browser:     the client is built and does not answer yet; see `charter status`")
     else:
         console.print(f"  In a browser:     `{escape(program())} up --web` builds and serves a client (needs Node 18)")
     console.print(f"  Element desktop:  element-desktop --profile-dir {escape(str(state.root / 'element'))}")
     console.print(f"  Any other client: choose the homeserver {found['homeserver']}")
-    shown = "" if state.root == Path("var").resolve() else f" --state {escape(str(state.root))}"
-    charter = escape(program())
+    shown, charter = _shown(state), escape(program())
     console.print("\n[bold]Next[/]")
     console.print(f"  Edit {escape(str(policy))}, then: {charter} apply {escape(str(policy))}{shown}")
     console.print(f"  {charter} status{shown} · {charter} logs{shown} -f · {charter} down{shown}")
+
+
+def unapplied(state: State, policy: Path) -> None:
+    """Say, on standard error, that the policy in the directory is not the one in force."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    where, charter = escape(str(policy)), escape(program())
+    console.print(
+        f"\n[yellow]The policy in {where} differs from the one in force;[/] {charter} apply {where}{_shown(state)}"
+    )
+
+
+def _shown(state: State) -> str:
+    """The option that names the state directory, where it is not the default."""
+    return "" if state.root == Path("var").resolve() else f" --state {escape(str(state.root))}"
 
 
 def program() -> str:

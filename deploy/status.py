@@ -26,7 +26,7 @@ def web_state(state: State) -> dict[str, Any]:
         if record["state"] == "building" and record["step"] != "starting" and not psutil.pid_exists(pid):
             return {"state": "failed", "step": "it was interrupted; `charter up --web` begins again"}
         return record
-    return {"state": "none", "step": ""}
+    return {"state": "ready" if (state.web / "index.html").exists() else "none", "step": ""}
 
 
 def nothing() -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -31,13 +32,22 @@ def show(state: State, part: str | None, *, lines: int, follow: bool) -> int:
         raise DeployError(msg, advice=f"There are: {', '.join(files) or 'none yet'}.")
     chosen = {part: files[part]} if part is not None else files
     positions = {name: _print_last(name, path, lines, alone=part is not None) for name, path in chosen.items()}
-    while follow:
-        time.sleep(POLL_SECONDS)
-        for name, path in chosen.items():
-            positions[name] = _print_new(name, path, positions[name], alone=part is not None)
-        if not Supervisor(state).alive():
-            break
+    if follow:
+        # Ctrl-C is how one stops following, not a failure.
+        with contextlib.suppress(KeyboardInterrupt):
+            _follow(state, part, positions)
     return 0
+
+
+def _follow(state: State, part: str | None, positions: dict[str, int]) -> None:
+    """Print what is appended, to logs that begin meanwhile too, until the deployment has ended."""
+    alive = True
+    while alive:
+        alive = Supervisor(state).alive()
+        for name, path in log_files(state).items():
+            if part in {None, name}:
+                positions[name] = _print_new(name, path, positions.get(name, 0), alone=part is not None)
+        time.sleep(POLL_SECONDS)
 
 
 def _print_last(name: str, path: Path, lines: int, *, alone: bool) -> int:

@@ -159,7 +159,8 @@ class Stage:
             key = self.state.keys / "admin.key"
             began = time.time()
             applied = apply_directory(directory, homeserver=self.deployment.homeserver_url, key=key)
-        saw = f"in force on {applied.judging} process(es) after {applied.seconds} s"
+        processes = "1 process" if applied.judging == 1 else f"{applied.judging} processes"
+        saw = f"in force on {processes} after {applied.seconds} s"
         return Happened("allowed", saw, self._policy_record(applied.policy, began))
 
     def _policy_record(self, digest: str, began: float) -> str | None:

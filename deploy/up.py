@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -14,13 +15,14 @@ from deploy.parts import WEB, parts_of
 from deploy.supervision import POLL, Supervisor, wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from deploy.state import Deployment, State
 
 PART_SECONDS = 90.0
 ROOMS_SECONDS = 60.0
+CLIENT_SECONDS = 10.0
 CRASHES = 3
 _CRASHED = {"BACKOFF", "EXITED", "FATAL"}
 
@@ -110,6 +112,16 @@ class Start:
             self._wait_for_rooms(deployment)
         if (self.state.web / "index.html").exists():
             self.supervisor.start_part(WEB)
+            self.wait_for_client(deployment)
+
+    def wait_for_client(self, deployment: Deployment) -> None:
+        """Wait a little until the browser client is served; whether it is, `charter status` says."""
+
+        def served() -> bool:
+            return Probe(self.state, deployment, self.supervisor.parts()).part(WEB).healthy
+
+        with self.progress.step("Waiting for the browser client"):
+            wait_for(served, CLIENT_SECONDS, POLL * 2)
 
     def _start_and_wait(self, deployment: Deployment, names: Iterable[str]) -> None:
         chosen = list(names)
@@ -191,10 +203,35 @@ def up(state: State, options: plan.Options, progress: Progress) -> Deployment:
     """Bring a deployment up, or mend one that runs.
 
     Raises:
-        DeployError: it is not up; what this call started was ended.
+        DeployError: it is not up; what this call started was ended, and what it made of a new deployment that was
+            never settled is gone.
     """
-    with state.locked():
+    with _nothing_left(state), state.locked():
         return Start(state, progress).run(options)
+
+
+@contextlib.contextmanager
+def _nothing_left(state: State) -> Iterator[None]:
+    """Remove what a failure leaves in a state directory that did not exist, or was empty, unless it was settled."""
+    existed = state.root.exists()
+    fresh = not existed or (state.root.is_dir() and not any(state.root.iterdir()))
+    try:
+        yield
+    except BaseException:
+        if fresh and state.root.is_dir() and not state.deployment_file.exists():
+            shutil.rmtree(state.root)
+            if existed:
+                state.root.mkdir()
+        raise
+
+
+def unapplied(state: State, deployment: Deployment) -> bool:
+    """Whether the deployment's policy directory holds another policy than the one in force; False if it is broken."""
+    from charter.policy import load  # noqa: PLC0415 - as in plan.read_policy
+
+    policy_set = load(deployment.policy).policy_set
+    in_force = Custody(state, deployment).policy_in_force()
+    return policy_set is not None and in_force is not None and policy_set.digest != in_force
 
 
 def down(state: State) -> int:

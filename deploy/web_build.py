@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
+
+import psutil
 
 from deploy.errors import DeployError, MissingProgramError
 from deploy.parts import WEB, search_path
@@ -131,6 +134,8 @@ def start(state: State) -> None:
         record(state, "ready", "")
         Supervisor(state).start_part(WEB)
         return
+    if _building(state):
+        return
     try:
         require_node()
     except DeployError as error:
@@ -140,7 +145,7 @@ def start(state: State) -> None:
     environment = {**os.environ, MARKER: str(state.root)}
     with (state.logs / LOG).open("w", encoding="utf-8") as log:
         subprocess.Popen(  # noqa: S603 - this interpreter
-            [sys.executable, "-m", "deploy.web_build", "--state", str(state.root)],
+            _command(state),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -148,6 +153,20 @@ def start(state: State) -> None:
             env=environment,
             start_new_session=True,
         ).returncode = 0  # it outlives us: its end is recorded, not waited for
+
+
+def _building(state: State) -> bool:
+    """Whether an earlier call's build is at work."""
+    command = _command(state)
+    for process in Supervisor(state).processes():
+        with contextlib.suppress(psutil.Error):
+            if process.cmdline()[1:] == command[1:]:
+                return True
+    return False
+
+
+def _command(state: State) -> list[str]:
+    return [sys.executable, "-m", "deploy.web_build", "--state", str(state.root)]
 
 
 def main() -> NoReturn:

@@ -50,11 +50,15 @@ def show_report(report: Report, heads: Sequence[Head]) -> None:
     for name, count in report.logs.items():
         head = roots.get(name)
         root = f", root {head.root.hex()}" if head else ""
-        console.print(Text(f"{printable(name)}: {count} records{root}"))
+        console.print(Text(f"{printable(name)}: {_counted(count, 'record')}{root}"))
     for fault in report.faults:
         where = fault.log if fault.index is None else f"{fault.log} {fault.index}"
         console.print(Text(f"{fault.kind}: {printable(where)}: {printable(fault.detail)}", style="red"))
-    console.print(Text("every record is as it was committed" if report.ok else f"{len(report.faults)} faults"))
+    console.print(Text("every record is as it was committed" if report.ok else _counted(len(report.faults), "fault")))
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _time(milliseconds: int) -> str:

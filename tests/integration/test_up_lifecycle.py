@@ -9,63 +9,20 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import psutil
 import pytest
 
 from deploy.ports import free_ports
-from deploy.supervision import MARKER
+from tests.harness.waiting import until
+from tests.integration.operating import ROOT, Operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(240)]
-
-ROOT = Path(__file__).resolve().parents[2]
-CHARTER = str(Path(sys.executable).with_name("charter"))
-
-
-@dataclass
-class Operator:
-    """Somebody with a shell."""
-
-    state: Path
-
-    def charter(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run one command of the command line to its end."""
-        command = [CHARTER, *words, "--state", str(self.state)]
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=150,
-            cwd=ROOT,
-            env={**os.environ, **environment},
-        )
-
-    def status(self) -> dict[str, Any]:
-        """What `charter status --json` says."""
-        found: dict[str, Any] = json.loads(self.charter("status", "--json").stdout)
-        return found
-
-    def pids(self) -> dict[str, int | None]:
-        """The pid of each part."""
-        return {row["name"]: row["pid"] for row in self.status()["processes"]}
-
-    def processes(self) -> list[int]:
-        """Every living process that carries the deployment's marker."""
-        return [process.pid for process in psutil.process_iter() if self._mine(process)]
-
-    def _mine(self, process: psutil.Process) -> bool:
-        try:
-            mine = process.environ().get(MARKER) == str(self.state.resolve())
-            return mine and process.status() != psutil.STATUS_ZOMBIE
-        except (psutil.Error, OSError):
-            return False
 
 
 @pytest.fixture
@@ -125,6 +82,46 @@ def test_the_life_of_a_demo(operator: Operator, port: int) -> None:
     assert third.returncode == 0, third.stderr
     assert json.loads(third.stdout)["policy"] == status["policy"]
     assert json.loads(third.stdout)["rooms"] == status["rooms"]
+    assert "differs" not in third.stderr
+
+    (operator.state / "policy" / "more.yaml").write_text("grants:\n  - {id: more, to: [everyone], allow: [presence]}\n")
+    fourth = operator.charter("up")
+    assert fourth.returncode == 0, fourth.stderr
+    assert f"The policy in {operator.state}/policy differs from the one in force;" in fourth.stderr
+    assert operator.charter("apply", str(operator.state / "policy"), "--tests", "skip").returncode == 0
+    assert "differs" not in operator.charter("up").stderr
+
+
+def test_a_scribe_that_was_killed_is_soon_healthy_again(operator: Operator, port: int) -> None:
+    """On an idle server it says so right after its start, long before a request that the server holds would end."""
+    assert operator.charter("up", "--demo", "--port", str(port)).returncode == 0
+    config = operator.state / "bots" / "scribe.yaml"
+    config.write_text(config.read_text().replace('"4s"', '"120s"'))
+    victim = operator.pids()["scribe"]
+    assert victim is not None
+    os.kill(victim, signal.SIGKILL)
+
+    def back() -> bool:
+        rows = [row for row in operator.status()["processes"] if row["name"] == "scribe"]
+        return bool(rows[0]["healthy"] and rows[0]["pid"] != victim)
+
+    until(back, "the scribe is healthy", within=20)
+
+
+def test_a_client_that_is_built_is_served_and_named(operator: Operator, port: int) -> None:
+    """`up` waits until it answers: the text names its address, so does the status, and a second `up` is quick."""
+    (operator.state / "web").mkdir(parents=True)
+    (operator.state / "web" / "index.html").write_text("<p>built</p>")
+    first = operator.charter("up", "--demo", "--port", str(port))
+    assert first.returncode == 0, first.stderr
+    status = operator.status()
+    assert status["client"] == f"http://127.0.0.1:{status['ports']['web']}"
+    assert status["client"] in first.stdout
+    began = time.monotonic()
+    second = operator.charter("up", "--web")
+    assert time.monotonic() - began < 10
+    assert status["client"] in second.stdout
+    assert operator.status()["client"] == status["client"]
 
 
 def test_secrets_stay_in_private_files(operator: Operator, port: int) -> None:
@@ -163,6 +160,7 @@ def test_a_taken_port_is_one_clear_error(operator: Operator) -> None:
     assert f"error: Port {number} on 127.0.0.1 is taken by another program." in found.stderr
     assert "Traceback" not in found.stderr
     assert operator.processes() == []
+    assert not operator.state.exists()
 
 
 def test_a_broken_policy_is_one_clear_error(operator: Operator, port: int) -> None:
@@ -179,6 +177,7 @@ def test_a_broken_policy_is_one_clear_error(operator: Operator, port: int) -> No
     assert "organisation.yaml:" in found.stderr
     assert "The policy is broken" in found.stderr
     assert operator.processes() == []
+    assert not operator.state.exists()
 
 
 def test_a_missing_program_is_one_clear_error(operator: Operator, port: int, tmp_path: Path) -> None:

@@ -246,7 +246,7 @@ def test_scenarios_run(folder: Path) -> None:
     assert document["cases"][1]["expected"] == {"decision": "deny", "rules": [], "would_have": []}
     assert document["cases"][1]["actual"]["rules"] == ["chat"]
     human = CliRunner().invoke(scenarios_command, [str(folder)], standalone_mode=False).output
-    assert "1 passed, 2 failed in 1 files" in human
+    assert "1 passed, 2 failed in 1 file" in human
     assert "acme.test.yaml:5" in human
     assert "nobody in the directory is named zoe" in human
 
