@@ -23,7 +23,7 @@ from bots.kit.foreign import as_dict, as_int, as_list
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from bots.kit.store import Store
 
@@ -33,6 +33,9 @@ CAUSE_KEY = "org.charter.cause"
 """Key in a sent event's content that holds the transaction id, for finding it again."""
 TRUSTED_AGE = 20 * 3600.0
 """Seconds for which Synapse's memory of transaction ids is relied on (it keeps them for 24 hours)."""
+FRESH = 5.0
+"""Seconds for which what was known of a room when a message was queued is relied on."""
+_FORBIDDEN = 403
 KEEP_SENT = 14 * 86400.0
 _CLOCKS_MAY_DIFFER_MS = 3600_000
 _LOOK_BACK_PAGES = 50
@@ -95,12 +98,22 @@ class Queue:
         client: the bot's client.
         clock: returns POSIX seconds.
         parallel: rooms that are sent to at the same time.
+        fits: asked again about the room of a message that waited longer than `FRESH`; where it says no, the message is
+            given up as if the server had refused it. None: every room fits.
     """
 
-    def __init__(self, store: Store, client: BotClient, clock: Callable[[], float], parallel: int = 4) -> None:
+    def __init__(
+        self,
+        store: Store,
+        client: BotClient,
+        clock: Callable[[], float],
+        parallel: int = 4,
+        fits: Callable[[str], Awaitable[bool]] | None = None,
+    ) -> None:
         self._store = store
         self._client = client
         self._clock = clock
+        self._fits = fits
         self._slots = asyncio.Semaphore(parallel)
         self._wake = asyncio.Event()
         self._rooms: dict[str, asyncio.Task[None]] = {}
@@ -193,6 +206,8 @@ class Queue:
             found = await self._find(row)
             if found is not None:
                 return found
+        if self._fits is not None and self._clock() - row["queued_at"] > FRESH and not await self._fits(row["room"]):
+            raise ServerError(_FORBIDDEN, "", "the room is not what it was when this was queued")
         path = f"{CLIENT}/rooms/{q(row['room'])}/send/{q(row['type'])}/{row['txn']}"
         answer = await self._client.call("PUT", path, orjson.loads(row["content"]))
         return str(answer["event_id"])

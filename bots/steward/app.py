@@ -37,9 +37,9 @@ class Steward:
         self._client = client
         self._custody = Custody(client)
         self._store = Store(config.state, direct.SCHEMA + receipts.SCHEMA + talk.SCHEMA)
-        self._queue = Queue(self._store, client, time.time)
         notices = Notices(Path(__file__).parent / "templates")
         chats = DirectChats(client, self._store, config)
+        self._queue = Queue(self._store, client, time.time, fits=chats.still_fits)
         zone = ZoneInfo(config.timezone)
         desk = Desk(config, client, self._custody, self._store, self._queue, chats, notices, zone, time.time)
         self._receipts = Receipts(desk)

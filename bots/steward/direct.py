@@ -74,6 +74,11 @@ class DirectChats:
         """Ask the server whether what is said in a room is now heard by this person alone."""
         return await self._standing(room, person) is Standing.JOINED
 
+    async def still_fits(self, room: str) -> bool:
+        """Ask the server whether a room in which something is about to be said is still one person's, there or not."""
+        rows = self._store.rows("SELECT person FROM chats WHERE room = ? AND person != ''", room)
+        return bool(rows) and await self._standing(room, rows[0]["person"]) is not Standing.NOT_THEIRS
+
     @staticmethod
     def adopt(db: sqlite3.Connection, person: str, room: str, *, meant: bool) -> bool:
         """Take a chat that `may_say` allowed as theirs, within the caller's transaction.

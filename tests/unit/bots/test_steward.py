@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from bots.steward.desk import Desk
 from bots.steward.direct import DirectChats
 from bots.steward.receipts import Receipts
 from bots.steward.talk import Talk
+from tests.harness.waiting import until_async
 from tests.unit.bots.fake_homeserver import SCRIBE
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def clock() -> Clock:
     return Clock()
 
 
-def room_state(members: dict[str, str] | None = None, *, join_rule: str = "invite", **created: Any) -> list[Any]:
+def room_state(members: dict[str, str] | None = None, *, join_rule: str = "invite", mark: str = "") -> list[Any]:
     """Return the state of a room: Ada's chat with the bots, and whoever else is named."""
 
     def event(kind: str, content: dict[str, Any], key: str = "") -> dict[str, Any]:
@@ -58,7 +60,7 @@ def room_state(members: dict[str, str] | None = None, *, join_rule: str = "invit
 
     people = {STEWARD: "join", SCRIBE: "join", ADA: "join"} | (members or {})
     return [
-        event("m.room.create", created),
+        event("m.room.create", {"org.charter.room": mark} if mark else {}),
         event("m.room.join_rules", {"join_rule": join_rule}),
         event("m.room.history_visibility", {"history_visibility": "shared"}),
         *(event("m.room.member", {"membership": membership}, user) for user, membership in people.items()),
@@ -216,7 +218,7 @@ NOT_ALONE = (
     room_state(join_rule="public"),
     room_state(join_rule="restricted"),
     room_state({STEWARD: "leave"}),
-    room_state(**{"org.charter.room": "approvals"}),
+    room_state(mark="approvals"),
     {"errcode": "M_FORBIDDEN", "error": "not in the room"},
     {"unreadable": "answer"},
     [None, 7, {"type": "m.room.member"}],
@@ -234,6 +236,28 @@ async def test_nothing_is_said_where_others_hear_it(homeserver: FakeHomeserver, 
     assert queued(desk) == []
     await Receipts(desk).turn()
     assert [row["room"] for row in desk.store.rows("SELECT room FROM outgoing")] == ["!fresh:a"]
+
+
+@pytest.mark.parametrize(("waited", "told"), [(1.0, True), (600.0, False)])
+async def test_a_receipt_that_waited_is_not_told_to_who_came_meanwhile(
+    homeserver: FakeHomeserver, desk: Desk, clock: Clock, waited: float, *, told: bool
+) -> None:
+    """Queued while the person was alone, sent much later: the server is asked again, and the receipt is given up."""
+    homeserver.custody["outbox"] = {"records": [refusal(1)]}
+    await Receipts(desk).turn()
+    homeserver.custody[f"{BASE}/rooms/{CHAT}/state"] = room_state({"@carol:acme.example": "join"})
+    clock.now += waited
+    queue = Queue(desk.store, desk.client, clock, fits=desk.direct.still_fits)
+    task = asyncio.create_task(queue.run())
+
+    async def done() -> bool:
+        return queue.waiting() == 0
+
+    await until_async(done, "the queue is empty")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert bool(homeserver.sent[CHAT]) == told
+    assert len(queue.refused()) == (not told)
 
 
 async def test_who_comes_into_a_chat_is_noticed_by_the_sync(desk: Desk) -> None:
