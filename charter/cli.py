@@ -173,7 +173,7 @@ class Moment(click.ParamType[dt.datetime]):
     "--directory",
     "ldif",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="LDIF of the directory: finds groups without members, barriers that share people.",
+    help="LDIF of the directory: finds empty groups, rules that others outweigh, barriers that share people.",
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show what each wildcard expands to.")
 def check_command(directory: Path, format_: str, at: dt.datetime | None, ldif: Path | None, verbose: bool) -> int:

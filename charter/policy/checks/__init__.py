@@ -11,7 +11,8 @@ from charter.policy.checks.groups import check_groups
 from charter.policy.checks.names import check_names
 from charter.policy.checks.outside import check_compliance, check_encryption, check_gateway, check_services
 from charter.policy.checks.quantities import check_directory, check_overlaps, check_relays, check_sessions
-from charter.policy.checks.rules import check_barriers, check_rules, check_shadowed
+from charter.policy.checks.rules import check_barriers, check_rules
+from charter.policy.checks.shadowed import check_shadowed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -64,6 +64,28 @@ class Audience:
             return self.listed(name)
         return self._people.get(name, frozenset())
 
+    def known(self, name: str) -> frozenset[str] | None:
+        """Return exactly the MXIDs that a name means, or None where that is not known.
+
+        Nobody can list everybody of ``everyone``: people without an entry in the directory are meant too.
+        """
+        if name.startswith("@"):
+            return frozenset({name})
+        return None if self._people is None or name == EVERYONE else self._people.get(name)
+
+    def certainly(self, to: Iterable[str], excepted: Iterable[str]) -> frozenset[str]:
+        """Return the MXIDs to whom a rule certainly applies, as far as is known."""
+        others = [self.known(name) for name in excepted]
+        return (
+            self.all_of(to).difference(*(one for one in others if one is not None))
+            if None not in others
+            else frozenset()
+        )
+
+    def all_of(self, names: Iterable[str]) -> frozenset[str]:
+        """Return the MXIDs that names mean together, as far as is known."""
+        return frozenset().union(*map(self.people, names))
+
 
 def _closure(start: str, edges: dict[str, list[str]]) -> set[str]:
     found, waiting = {start}, [start]

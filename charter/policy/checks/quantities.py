@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from charter.people import EVERYONE
+from charter.policy.checks.spans import outlasts
 from charter.policy.model import Limit, SessionRule
 from charter.policy.values import Allowance, format_duration, format_size
 
@@ -81,7 +82,9 @@ def _check_setting(context: Context, name: str, settings: list[_Setting], scale:
         for index, who in enumerate(one.rule.to):
             rivals = [strictest[cover] for cover in context.audience.covering(who) if cover in strictest]
             winner = min(rivals, key=lambda rival: (strictness(rival.value), rival.path), default=one)
-            if strictness(winner.value) < strictness(one.value):
+            if strictness(winner.value) >= strictness(one.value):
+                winner = _stricter_for_all(context, one, who, settings, strictness) or one
+            if winner is not one:
                 mine, theirs = write(one.value), write(winner.value)
                 context.report(
                     "overlapping-limits",
@@ -90,6 +93,24 @@ def _check_setting(context: Context, name: str, settings: list[_Setting], scale:
                     "the strictest value counts; use `except` in the other rule if this one should",
                     ((*winner.path, name), f"{theirs} here"),
                 )
+
+
+def _stricter_for_all(
+    context: Context, one: _Setting, who: str, settings: Sequence[_Setting], strictness: Callable[[Any], float]
+) -> _Setting | None:
+    """Return the strictest other value that everybody of a name has as well, person by person, or None."""
+    people = context.audience.known(who)
+    people = people - context.audience.all_of(one.rule.except_) if people else None
+    if not people:
+        return None
+    rivals = [
+        other
+        for other in settings
+        if strictness(other.value) < strictness(one.value)
+        and outlasts(context, other.rule, one.rule)
+        and people <= context.audience.certainly(other.rule.to, other.rule.except_)
+    ]
+    return min(rivals, key=lambda rival: (strictness(rival.value), rival.path), default=None)
 
 
 def _check_types(context: Context) -> None:

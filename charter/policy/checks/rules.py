@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from charter import catalogue
 from charter.people import EVERYONE
 from charter.policy import model as m
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from charter.policy.checks.context import Context
     from charter.policy.shape import Path
 
-KINDS: Final[tuple[m.RoomKind, ...]] = ("direct", "private", "public", "external")
 EXAMPLES: Final = 5
 """How many names or places a message lists."""
 
@@ -72,57 +70,6 @@ def _check_content(context: Context, path: Path, rule: m.Rule) -> None:
         settings = [name for name in type(rule).model_fields if name not in _SHARED and getattr(rule, name) is not None]
         if not settings:
             context.report("empty-rule", path, f"`{rule.id}` sets nothing", "give it a setting, or remove it")
-
-
-def check_shadowed(context: Context) -> None:
-    """Every allowing grant gives somebody something that no deny takes away again."""
-    denied = _denials(context)
-    for index, grant in enumerate(context.policy.grants):
-        if grant.allow and not context.expired(grant):
-            _check_grant(context, index, grant, denied)
-
-
-Denials = dict[tuple[str, str, str], int]
-
-
-def _denials(context: Context) -> Denials:
-    """Return (feature, kind of room, name) -> index of a deny that holds always and without exception."""
-    denied: Denials = {}
-    for index, grant in enumerate(context.policy.grants):
-        conditional = grant.except_ or grant.during or grant.until or grant.stage != "enforce"
-        if not grant.deny or conditional:
-            continue
-        for feature in catalogue.expand_all(grant.deny, context.networks):
-            for kind in grant.in_ if grant.in_ is not None else KINDS:
-                for name in grant.to:
-                    denied.setdefault((feature, kind, name), index)
-    return denied
-
-
-def _check_grant(context: Context, index: int, grant: m.Grant, denied: Denials) -> None:
-    if not denied:
-        return
-    covering = [context.audience.covering(name) for name in grant.to]
-    kinds = grant.in_ if grant.in_ is not None else KINDS
-    features = catalogue.expand_all(grant.allow, context.networks)
-    culprits: set[int] = set()
-    for feature in features:
-        for kind in kinds:
-            for names in covering:
-                deny = next((denied[feature, kind, name] for name in names if (feature, kind, name) in denied), None)
-                if deny is None:
-                    return
-                culprits.add(deny)
-    if culprits:
-        ids = ", ".join(f"`{context.policy.grants[one].id}`" for one in sorted(culprits))
-        places = [(("grants", one, "deny"), f"denied by `{context.policy.grants[one].id}`") for one in sorted(culprits)]
-        context.report(
-            "shadowed-rule",
-            ("grants", index, "allow"),
-            f"`{grant.id}` gives nobody anything: {ids} denies all of it",
-            "any deny beats every allow; remove one, or use `except`",
-            *places[:EXAMPLES],
-        )
 
 
 def check_barriers(context: Context) -> None:
