@@ -91,7 +91,7 @@ def _named_rules(answer: dict[str, Any]) -> list[dict[str, str]]:
 async def _me(asker: Asker, _arguments: Mapping[str, str]) -> Reply:
     answer = await asker.custody.me(asker.person)
     features = [entry for entry in map(as_dict, as_list(answer.get("features"))) if as_str(entry.get("id"))]
-    usual = {kind for entry in features for kind in as_list(entry.get("in"))}
+    usual = {kind for entry in features for kind in as_list(entry.get("in")) if isinstance(kind, str)}
     allowed = [_feature(entry, asker.zone, usual) for entry in features if entry.get("allowed")]
     denied = [
         as_str(entry.get("id")) for entry in features if not entry.get("allowed") and entry.get("id") != "unknown"
@@ -110,7 +110,7 @@ async def _me(asker: Asker, _arguments: Mapping[str, str]) -> Reply:
     )
 
 
-def _feature(entry: dict[str, Any], zone: ZoneInfo, usual: set[Any]) -> dict[str, str]:
+def _feature(entry: dict[str, Any], zone: ZoneInfo, usual: set[str]) -> dict[str, str]:
     """Return one line; where the feature is allowed is said only if others are allowed in more kinds of room."""
     kinds = [kind for kind in KINDS if kind in as_list(entry.get("in"))]
     where = "" if not kinds or usual.issubset(kinds) else ", ".join(kinds)

@@ -44,6 +44,7 @@ class Custody:
         return {
             "features": [
                 {"id": "chat.text", "allowed": True, "in": ["direct", "private"], "until": 1795431833.0},
+                {"id": "chat.react", "allowed": True, "in": ["private", "direct", "public"]},
                 {"id": "file.image", "allowed": False},
                 "nonsense",
             ],
@@ -118,7 +119,7 @@ async def test_an_unknown_feature_is_answered_without_custody() -> None:
 
 
 async def test_me_tells_limits_in_words() -> None:
-    """Sizes and times have units, and who reads is named."""
+    """Sizes and times have units, who reads is named, and so is where something is allowed in fewer rooms than the rest."""
     reply = await answer(asker(Custody()), "!me")
     assert reply.values["limits"] == [
         {"name": "largest file", "value": "50 MB"},
@@ -126,7 +127,7 @@ async def test_me_tells_limits_in_words() -> None:
     ]
     assert reply.values["session"][0] == {"name": "you stay logged on for at most", "value": "10 h"}
     assert (reply.values["denied"], reply.values["readers"]) == (["file.image"], ["@eve:acme.example"])
-    assert reply.values["allowed"][0]["where"] == "direct, private"
+    assert [entry["where"] for entry in reply.values["allowed"]] == ["direct, private", ""]
 
 
 @pytest.mark.parametrize(
