@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from bench import tables
 from bench._charter_server import charter_gate, govern
 from tests.harness.synapse import Client, Homeserver
@@ -50,6 +52,11 @@ class Arm:
         """Open the connection."""
         address = urllib.parse.urlparse(self.server.base_url)
         self.connection = http.client.HTTPConnection(address.hostname or "", address.port)
+
+    def processor(self) -> float:
+        """Return the processor seconds that the server has used."""
+        used = psutil.Process(self.server.pid()).cpu_times()
+        return float(used.user + used.system)
 
     def send(self, size: int) -> float:
         """Send one message; return milliseconds until the acknowledgement."""
@@ -161,32 +168,49 @@ def _arms(folder: Path, sizes: tuple[int, ...], *, peers: bool) -> Iterator[list
         yield arms
 
 
+@dataclass(frozen=True)
+class Burst:
+    """A few messages to one server: milliseconds of each, and the server's processor seconds for all."""
+
+    times: list[float]
+    processor: float
+
+
+def _burst(arm: Arm, size: int, count: int) -> Burst:
+    before = arm.processor()
+    times = [arm.send(size) for _ in range(count)]
+    return Burst(times, arm.processor() - before)
+
+
 def measure(arms: list[Arm], sizes: tuple[int, ...], rounds: int, burst: int) -> list[dict[str, Any]]:
     """Send in alternation; return one row for each arm and size."""
-    times: dict[tuple[str, int], list[list[float]]] = {}
+    found: dict[tuple[str, int], list[Burst]] = {}
     for number, size in itertools.product(range(rounds), sizes):
-        order = arms[number % len(arms) :] + arms[: number % len(arms)]
-        for arm in order:
-            times.setdefault((arm.name, size), []).append([arm.send(size) for _ in range(burst)])
-    rows = []
-    for (name, size), bursts in sorted(times.items(), key=lambda item: (item[0][1], item[0][0] != STOCK)):
-        means = [statistics.fmean(each) for each in bursts]
-        stock = [statistics.fmean(each) for each in times[STOCK, size]]
-        ratios = sorted(s / m for s, m in zip(stock, means, strict=True))
-        flat = [value for each in bursts for value in each]
-        rows.append(
-            {
-                "server": name,
-                "state events": size,
-                "messages": len(flat),
-                "p50 ms": statistics.median(flat),
-                "p99 ms": statistics.quantiles(flat, n=100)[98],
-                "messages/s": 1000 / statistics.fmean(flat),
-                "rate / stock (median of rounds)": statistics.median(ratios),
-                "total / stock": sum(stock) / sum(means),
-            }
-        )
-    return rows
+        for arm in arms[number % len(arms) :] + arms[: number % len(arms)]:
+            found.setdefault((arm.name, size), []).append(_burst(arm, size, burst))
+    return [
+        _row(name, size, bursts, found[STOCK, size])
+        for (name, size), bursts in sorted(found.items(), key=lambda item: (item[0][1], item[0][0] != STOCK))
+    ]
+
+
+def _row(name: str, size: int, bursts: list[Burst], stock: list[Burst]) -> dict[str, Any]:
+    own = [value for each in bursts for value in each.times]
+    other = [value for each in stock for value in each.times]
+    spent, stock_spent = sum(each.processor for each in bursts), sum(each.processor for each in stock)
+    rounds = [sum(s.times) / sum(o.times) for s, o in zip(stock, bursts, strict=True)]
+    return {
+        "server": name,
+        "state events": size,
+        "messages": len(own),
+        "p50 ms": statistics.median(own),
+        "p99 ms": statistics.quantiles(own, n=100)[98],
+        "CPU ms/message": 1000 * spent / len(own),
+        "messages/s": 1000 / statistics.fmean(own),
+        "rate / stock, by p50": statistics.median(other) / statistics.median(own),
+        "by rounds": statistics.median(rounds),
+        "by CPU": stock_spent / spent,
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

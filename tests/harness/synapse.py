@@ -234,6 +234,10 @@ class Homeserver:
         except OSError:
             return False
 
+    def pid(self, name: str = "main") -> int:
+        """Return the process id of a running process."""
+        return self._processes[name].pid
+
     def kill(self, name: str = "main") -> None:
         """SIGKILL one process."""
         self._processes[name].send_signal(signal.SIGKILL)
