@@ -25,6 +25,8 @@ class Audience:
                 self._parents.setdefault(included, []).append(name)
         self._covering: dict[str, frozenset[str]] = {}
         self._people = _people(policy, snapshot)
+        self._index: dict[str, int] = {}
+        self._masks: dict[str, int] = {}
 
     def covering(self, name: str) -> frozenset[str]:
         """Return every name that certainly means all people whom this name means, itself included."""
@@ -64,27 +66,44 @@ class Audience:
             return self.listed(name)
         return self._people.get(name, frozenset())
 
-    def known(self, name: str) -> frozenset[str] | None:
-        """Return exactly the MXIDs that a name means, or None where that is not known.
+    def known(self, name: str) -> int | None:
+        """Return exactly the people whom a name means, as bits, or None where that is not known.
 
         Nobody can list everybody of ``everyone``: people without an entry in the directory are meant too.
         """
-        if name.startswith("@"):
-            return frozenset({name})
-        return None if self._people is None or name == EVERYONE else self._people.get(name)
+        if not name.startswith("@") and (self._people is None or name == EVERYONE or name not in self._people):
+            return None
+        return self._bits(name)
 
-    def certainly(self, to: Iterable[str], excepted: Iterable[str]) -> frozenset[str]:
-        """Return the MXIDs to whom a rule certainly applies, as far as is known."""
-        others = [self.known(name) for name in excepted]
-        return (
-            self.all_of(to).difference(*(one for one in others if one is not None))
-            if None not in others
-            else frozenset()
-        )
+    def certainly(self, to: Iterable[str], excepted: Iterable[str]) -> int:
+        """Return the people to whom a rule certainly applies, as bits, as far as is known."""
+        found = self.all_of(to)
+        for name in excepted:
+            others = self.known(name)
+            if others is None:
+                return 0
+            found &= ~others
+        return found
 
-    def all_of(self, names: Iterable[str]) -> frozenset[str]:
-        """Return the MXIDs that names mean together, as far as is known."""
-        return frozenset().union(*map(self.people, names))
+    def all_of(self, names: Iterable[str]) -> int:
+        """Return the people whom names mean together, as bits, as far as is known."""
+        found = 0
+        for name in names:
+            found |= self._bits(name)
+        return found
+
+    def _bits(self, name: str) -> int:
+        """Return the people whom a name means as far as is known; everybody has one bit."""
+        known = self._masks.get(name)
+        if known is None:
+            flags = bytearray()
+            for user in self.people(name):
+                index = self._index.setdefault(user, len(self._index))
+                if index >= len(flags) * 8:
+                    flags.extend(bytes(index // 8 + 1 - len(flags)))
+                flags[index // 8] |= 1 << index % 8
+            known = self._masks[name] = int.from_bytes(flags, "little")
+        return known
 
 
 def _closure(start: str, edges: dict[str, list[str]]) -> set[str]:

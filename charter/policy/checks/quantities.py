@@ -100,7 +100,7 @@ def _stricter_for_all(
 ) -> _Setting | None:
     """Return the strictest other value that everybody of a name has as well, person by person, or None."""
     people = context.audience.known(who)
-    people = people - context.audience.all_of(one.rule.except_) if people else None
+    people = people & ~context.audience.all_of(one.rule.except_) if people else None
     if not people:
         return None
     rivals = [
@@ -108,7 +108,7 @@ def _stricter_for_all(
         for other in settings
         if strictness(other.value) < strictness(one.value)
         and outlasts(context, other.rule, one.rule)
-        and people <= context.audience.certainly(other.rule.to, other.rule.except_)
+        and not people & ~context.audience.certainly(other.rule.to, other.rule.except_)
     ]
     return min(rivals, key=lambda rival: (strictness(rival.value), rival.path), default=None)
 

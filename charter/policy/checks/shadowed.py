@@ -86,13 +86,13 @@ def _covering(context: Context, grant: m.Grant, denying: Mapping[int, m.Grant]) 
         left = audience.known(name)
         if left is None:
             return frozenset()
-        left -= audience.all_of(grant.except_)
+        left &= ~audience.all_of(grant.except_)
         anybody = anybody or bool(left)
         for one, deny in denying.items():
             hit = left & audience.certainly(deny.to, deny.except_)
             if hit:
                 culprits.add(one)
-                left -= hit
+                left &= ~hit
         if left:
             return frozenset()
     return frozenset(culprits) if anybody else frozenset()
