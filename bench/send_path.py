@@ -120,16 +120,17 @@ class Template:
 
 
 def _template(folder: Path, sizes: tuple[int, ...]) -> Template:
-    server = Homeserver(folder)
+    server = Homeserver(folder, bots=BOTS)
     server.start()
     try:
-        ada = server.user("ada")
+        ada, scribe = server.user("ada"), server.bot(BOTS[0])
         rooms = {}
         for size in sizes:
-            answer = ada.create_room()
+            answer = ada.create_room(invite=[scribe.user_id])  # on every server, so that only the modules differ
             assert answer.status == 200, answer
             rooms[size] = answer.body["room_id"]
-            for number in range(size - 8):  # one by one: a single createRoom costs the square of its size
+            assert scribe.join(rooms[size]).status == 200
+            for number in range(size - 9):  # one by one: a single createRoom costs the square of its size
                 answer = ada.state(rooms[size], "org.example.bench", {"n": number}, str(number))
                 assert answer.status == 200, answer
     finally:
