@@ -48,9 +48,10 @@ def _check_grant(context: Context, index: int, grant: m.Grant, denials: Denials)
     culprits: set[int] = set()
     known: dict[tuple[int, ...], frozenset[int]] = {}
     for place in _places(context, grant, grant.allow):
-        denying = tuple(one for one in denials.get(place, ()) if outlasts(context, grants[one], grant))
+        denying = tuple(denials.get(place, ()))
         if denying not in known:
-            known[denying] = _covering(context, grant, {one: grants[one] for one in denying})
+            always = {one: grants[one] for one in denying if outlasts(context, grants[one], grant)}
+            known[denying] = _covering(context, grant, always)
         if not known[denying]:
             return
         culprits |= known[denying]
