@@ -143,7 +143,8 @@ def test_a_refusal_is_told_with_rule_reason_and_contact(
     assert record.body["content"]["body"] == "cat.png"
     receipt = until(lambda: records(ledger_of(scribe), kind="receipt"), "the receipt is in the ledger")[0]
     assert receipt.body["refusal"] == record.id
-    assert receipt.body["event_id"] in event_ids(ledger_of(scribe), refused)
+    told = receipt.body["event_id"]
+    until(lambda: told in event_ids(ledger_of(scribe), refused), "the message itself is journaled", within=40)
 
 
 def test_repeated_refusals_are_folded(ada: Client, refused: str, steward: BotProcess, gate: Gate) -> None:
