@@ -250,7 +250,7 @@ def play_and_print(state: State, deployment: Deployment, *, as_json: bool) -> bo
         click.echo(json.dumps({"tour": [asdict(line) | {"as_meant": line.as_meant} for line in lines]}, indent=2))
         return all(line.as_meant for line in lines)
     console = Console(highlight=False, soft_wrap=True)
-    console.print("[bold]A day at ACME[/]\n")
+    console.print("\n[bold]A day at ACME[/]\n")
     lines = []
     for line in play(state, deployment):
         lines.append(line)

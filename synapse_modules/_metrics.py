@@ -21,7 +21,9 @@ JUDGE_SECONDS = Histogram(
 _children: dict[tuple[str, str], Counter] = {}
 
 
-def decided(feature: str, outcome: Literal["allow", "replace", "reject", "withheld", "shadow", "exempt", "flood"]) -> None:
+def decided(
+    feature: str, outcome: Literal["allow", "replace", "reject", "withheld", "shadow", "exempt", "flood"]
+) -> None:
     """Count a judgement; the label's child is looked up once (a look-up costs more than the judgement)."""
     key = (feature, outcome)
     child = _children.get(key)
