@@ -1,4 +1,4 @@
-"""Calls about records: the outbox with acknowledgement and submission, and the journal's watermark."""
+"""Calls about records: the outbox with acknowledgement and submission, originals, and the journal's watermark."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from synapse.api.errors import Codes, SynapseError
+from synapse.storage.databases.main.events_worker import EventRedactBehaviour
 
 from synapse_modules._api_router import ANY_BOT, RECORDERS, SCRIBE, SUBMITTERS, Call, Route
 from synapse_modules._notes import get_note, put_note
@@ -33,6 +34,7 @@ class RecordCalls:
             Route("POST", "/outbox/ack", RECORDERS, self.acknowledge),
             Route("POST", "/outbox", SUBMITTERS, self.submit),
             Route("GET", "/outbox/{id}", SUBMITTERS, self.committed),
+            Route("GET", "/events/{id}", SCRIBE, self.original),
             Route("GET", "/watermark", ANY_BOT, self.watermark),
             Route("PUT", "/watermark", SCRIBE, self.set_watermark),
         )
@@ -72,6 +74,17 @@ class RecordCalls:
         if _RECORD_ID.fullmatch(record_id) is None:
             raise SynapseError(404, "Not a record id", Codes.NOT_FOUND)
         return 200, {"committed": await self._runtime.outbox.committed(record_id)}
+
+    async def original(self, call: Call) -> tuple[int, Any]:
+        """Return an event as it was sent, also where it was redacted since."""
+        event = await self._runtime.api._store.get_event(  # noqa: SLF001 - the public API has no unredacted events
+            call.parts["id"], redact_behaviour=EventRedactBehaviour.as_is, allow_none=True
+        )
+        if event is None:
+            raise SynapseError(404, "There is no such event", Codes.NOT_FOUND)
+        pdu = event.get_pdu_json()
+        pdu.pop("unsigned", None)
+        return 200, {"room": event.room_id, "pdu": pdu}
 
     async def watermark(self, _call: Call) -> tuple[int, Any]:
         """How far the journal has come."""

@@ -73,6 +73,15 @@ class Custody:
         record = {"kind": kind, "room": room, "actor": actor, "subject": subject, "body": dict(body)}
         return as_str(as_dict(await self._client.call("POST", f"{BASE}/outbox", record)).get("id"))
 
+    async def original(self, event_id: str) -> dict[str, Any] | None:
+        """Return an event in federation format as it was sent, also where it was redacted since; None if unknown."""
+        try:
+            return as_dict(as_dict(await self._get(f"events/{q(event_id)}")).get("pdu")) or None
+        except ServerError as error:
+            if error.status == _NOT_FOUND:
+                return None
+            raise
+
     async def put_watermark(self, events: str, time_ms: int, lag_ms: int) -> None:
         """Say up to where everything is committed to the ledger."""
         body = {"events": events, "time": time_ms, "lag_ms": lag_ms}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from bots.kit.client import CLIENT, BotClient, ServerError, q
 from bots.kit.foreign import as_dict, as_int, as_list, as_str
-from bots.scribe.records import batch_records, event_records
+from bots.scribe.records import batch_records, event_records, restored, was_redacted
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bots.kit.store import Store
     from bots.kit.sync import Batch, Event, RoomSync
     from bots.scribe.journal import Journal
+    from ledger.record import Record
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ class Capture:
 
     async def spill(self, room: str, events: list[Event]) -> None:
         """Commit a part of a large gap before the batch that it belongs to; the token stays."""
-        await self._journal.append(list(event_records(room, events)))
+        await self._journal.append(await self._whole(list(event_records(room, events))))
 
     async def handle(self, batch: Batch) -> None:
         """Commit a batch.
@@ -59,11 +60,23 @@ class Capture:
         """
         arrived = time.time()
         self._remember(batch)
-        records = batch_records(batch, self._client.user_id, int(arrived * 1000))
+        records = await self._whole(batch_records(batch, self._client.user_id, int(arrived * 1000)))
         await self._journal.append(records, batch.next_batch)
         self.events += len(records)
         self.last_commit = time.time()
         await self._tell(batch.next_batch, arrived)
+
+    async def _whole(self, records: list[Record]) -> list[Record]:
+        """Give redacted events back what they said: /sync prunes them, Synapse has the original.
+
+        Raises:
+            ServerError: custody does not answer; the batch comes again and nothing is lost.
+        """
+        whole = []
+        for record in records:
+            pdu = await self._custody.original(record.body["event_id"]) if was_redacted(record) else None
+            whole.append(record if pdu is None else restored(record, pdu))
+        return whole
 
     async def _tell(self, token: str, arrived: float) -> None:
         """Publish the watermark; the next batch publishes a newer one if this fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,18 @@ def event_records(room: str, events: Iterable[Event]) -> Iterator[Record]:
             body = {**record.body, "redacted_because": redaction}
             record = Record(record.id, record.kind, record.time, record.room, record.actor, record.subject, body)
         yield record
+
+
+def was_redacted(record: Record) -> bool:
+    """Whether an event had lost its content before the scribe saw it."""
+    return record.kind == "event" and "redacted_because" in record.body
+
+
+def restored(record: Record, pdu: dict[str, Any]) -> Record:
+    """Return the record of a redacted event with the event as it was sent."""
+    original = {key: value for key, value in pdu.items() if key not in {"unsigned", "event_id"}}
+    whole = Record.of_event(record.body["event_id"], record.room or "", original)
+    return dataclasses.replace(whole, body={**whole.body, "redacted_because": record.body["redacted_because"]})
 
 
 def batch_records(batch: Batch, scribe: str, now_ms: int) -> list[Record]:

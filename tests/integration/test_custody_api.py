@@ -36,6 +36,7 @@ CALLS: list[tuple[str, str, Any, set[str]]] = [
     ("POST", "/outbox/ack", {"ids": []}, {"scribe", "steward"}),
     ("POST", "/outbox", {"kind": "alarm", "body": {"code": "test"}}, {"steward", "gateway"}),
     ("GET", f"/outbox/{new_record_id()}", None, {"steward", "gateway"}),
+    ("GET", "/events/$unknown", None, {"scribe"}),
     ("GET", "/watermark", None, {"scribe", "steward", "gateway"}),
     ("PUT", "/watermark", {"events": "s1", "time": 1, "lag_ms": 0}, {"scribe"}),
     ("GET", "/rooms", None, {"scribe", "steward", "gateway"}),

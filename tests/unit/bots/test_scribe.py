@@ -21,7 +21,7 @@ from bots.scribe.journal import Journal
 from bots.scribe.lines import line_of
 from bots.scribe.mirror import FOLD_ABOVE, FOLD_LINES, Mirror, fold
 from bots.scribe.readers import Member, change, wanted
-from bots.scribe.records import batch_records, event_records
+from bots.scribe.records import batch_records, event_records, restored, was_redacted
 from bots.scribe.rooms import PLANS, creation, ensure_rooms
 from ledger.record import Record, canonical
 from ledger.store import open_ledger
@@ -145,6 +145,17 @@ def test_every_event_becomes_a_record_that_can_be_stored(hostile: dict[str, Any]
     canonical(records[0])
     for kind in ("m.room.message", "m.room.member", "m.call.invite", "m.poll.start", "m.reaction"):
         line_of(next(event_records(ROOM, [hostile | {"event_id": "$x", "type": kind}])))
+
+
+def test_a_redacted_event_gets_its_words_back() -> None:
+    """The record holds the event as it was sent, and still says what redacted it."""
+    pruned = event(1, content={}, unsigned={"redacted_because": {"event_id": "$r"}})
+    record = next(event_records(ROOM, [pruned]))
+    whole = restored(record, event(1, content={"body": "words"}, unsigned={"age": 5}))
+    assert was_redacted(record)
+    assert not was_redacted(next(event_records(ROOM, [event(2)])))
+    assert (whole.id, whole.body["redacted_because"]) == (record.id, "$r")
+    assert whole.body["pdu"] == record.body["pdu"] | {"content": {"body": "words"}}
 
 
 def test_unsigned_is_not_journaled_but_a_redaction_is_named() -> None:
