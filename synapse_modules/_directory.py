@@ -72,10 +72,10 @@ class DirectoryKeeper:
             runtime.on_policy(lambda _: self._policy_changed())
 
     def attributes(self) -> frozenset[str]:
-        """Return the names of the attributes to keep: the name, and those of the configuration and of the policy."""
+        """Return the names of the attributes to keep: those of the configuration and of the policy."""
         compiled = self._runtime.compiled()
         named = policy_attributes(None if compiled is None else compiled.policy)
-        return frozenset(self._config.attributes) | named | {"cn"}
+        return frozenset(self._config.attributes) | named
 
     def age(self) -> float | None:
         """Return the seconds since the newest reading, or None before the first."""

@@ -89,12 +89,15 @@ def suspicious(old: DirectorySnapshot | None, new: DirectorySnapshot) -> str | N
     return None
 
 
+NAME: Final = "cn"
+"""The attribute with a person's name where the policy names none."""
+
+
 def policy_attributes(policy: Policy | None) -> frozenset[str]:
-    """Return the attributes that a policy's selectors and profile name; nothing else about people is kept."""
+    """Return the attributes that a policy's selectors and profile name, and the name; nothing else about people is kept."""
     if policy is None:
-        return frozenset()
+        return frozenset({NAME})
     named = {group.directory.attribute for group in policy.groups.values() if group.directory is not None}
     profile = policy.directory.profile
-    if profile is not None:
-        named |= {profile.display_name, profile.email}
+    named |= {NAME} if profile is None else {profile.display_name or NAME, profile.email}
     return frozenset(name for name in named if name)

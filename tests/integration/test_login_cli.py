@@ -75,7 +75,10 @@ def test_sync_show_and_diff_follow_a_change(office: Office) -> None:
     synced = orjson.loads(run(office, "sync", "--json").output)
     assert (synced["ok"], synced["people"]) == (True, 8)
     after = orjson.loads(run(office, "show", "hired", "--json").output)
-    assert (after["in_step"], after["snapshot"]["attributes"]) == (True, {"employeetype": ["contractor"]})
+    assert (after["in_step"], after["snapshot"]["attributes"]) == (
+        True,
+        {"cn": ["Hired"], "employeetype": ["contractor"]},
+    )
     assert run(office, "show", "dave").exit_code == 1
 
 
