@@ -22,7 +22,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, for trying")
     quick = parser.parse_args().quick
     print("# Results\n")
-    print(f"`make bench` on {tables.machine()}. Trust ratios of one run, not single times.", flush=True)
+    print(f"`make bench` on {tables.machine()}. Trust ratios of one run, not single times.\n", flush=True)
     codes = [
         subprocess.run([sys.executable, "-m", name, *arguments[quick]], check=False).returncode
         for name, arguments in BENCHMARKS.items()
