@@ -18,9 +18,9 @@ class InviteCheckerPeer(InviteChecker):  # type: ignore[misc]  # the peer ships 
 
     def __init__(self, config: Any, api: ModuleApi) -> None:
         register = api.register_third_party_rules_callbacks
-        api.register_third_party_rules_callbacks = _only_known(register)  # type: ignore[method-assign]
+        api.register_third_party_rules_callbacks = _only_known(register)  # type: ignore[method-assign]  # for its construction only
         super().__init__(config, api)
-        api.register_third_party_rules_callbacks = register  # type: ignore[method-assign]
+        api.register_third_party_rules_callbacks = register  # type: ignore[method-assign]  # and back
 
 
 def _only_known(register: Callable[..., None]) -> Callable[..., None]:
